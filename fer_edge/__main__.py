@@ -1,0 +1,39 @@
+"""Entry point of the ``fer-edge`` command and of ``python -m fer_edge``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from fer_edge_runtime.errors import FerEdgeError
+
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line; every error we know becomes one sentence and its exit code."""
+    from fer_edge.cli import app
+
+    try:
+        app(prog_name="fer-edge")
+    except FerEdgeError as error:
+        if os.environ.get("FER_EDGE_DEBUG"):
+            raise
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # Whoever read our output has gone; keep Python from failing once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _complain(sentence: str) -> None:
+    red, plain = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else ("", "")
+    sys.stderr.write(f"{red}fer-edge: {sentence}{plain}\n")
+
+
+if __name__ == "__main__":
+    main()

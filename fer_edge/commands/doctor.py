@@ -1,0 +1,38 @@
+"""``fer-edge doctor``: print the checks, as a table for people or as JSON for scripts."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+
+import typer
+
+from fer_edge import __version__
+from fer_edge.doctor import FAIL, PASS, WARN, Check, run_checks
+
+_COLOURS = {PASS: "32", WARN: "33", FAIL: "31"}
+
+
+def doctor_command(*, as_json: bool, model: str) -> None:
+    """Check and print; exit code 1 when a check fails."""
+    checks = run_checks(model)
+    failed = sum(check.status == FAIL for check in checks)
+    if as_json:
+        record = {"schema": 1, "fer_edge": __version__, "ok": not failed, "checks": [asdict(check) for check in checks]}
+        sys.stdout.write(json.dumps(record, indent=1) + "\n")
+    else:
+        for check in checks:
+            sys.stderr.write(_line(check) + "\n")
+        warned = sum(check.status == WARN for check in checks)
+        sys.stderr.write(f"{len(checks)} checks: {failed} failed, {warned} with a warning.\n")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _line(check: Check) -> str:
+    colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    status = f"\x1b[{_COLOURS[check.status]}m{check.status}\x1b[0m" if colour else check.status
+    remedy = f"\n{'':24}→ {check.remedy}" if check.remedy else ""
+    return f"{status}  {check.id:<24}{check.found}{remedy}".replace("\n" + " " * 24, "\n" + " " * 30)

@@ -1,0 +1,28 @@
+"""``fer-edge export``: from a run folder to a verified bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fer_edge.commands.train import TrainingDisplay, need, quiet_tensorflow
+from fer_edge_runtime.errors import ConfigError
+
+
+def export_command(
+    run_folder: Path, *, out: Path, int8: bool, data: Path | None, name: str | None, max_drop: float,
+    calibration_faces: int, overwrite: bool,
+) -> None:  # fmt: skip
+    """Quantize, convert, measure, write the bundle."""
+    if not int8:
+        raise ConfigError("Say --int8: full-integer quantization is the only export of this release.")
+    need(("tensorflow", "tf_keras", "tf2onnx", "onnx", "onnxruntime"), "export")
+    quiet_tensorflow()
+    from fer_edge_export.config import ExportConfig
+    from fer_edge_export.pipeline import export_bundle
+
+    config = ExportConfig(
+        run=run_folder, out=out, data=data, name=name or out.name, max_drop_points=max_drop,
+        calibration_faces=calibration_faces, overwrite=overwrite,
+    )  # fmt: skip
+    with TrainingDisplay() as display:
+        export_bundle(config, say=display.say)

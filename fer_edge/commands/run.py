@@ -1,0 +1,187 @@
+"""``fer-edge run``: put source, recognizer and sinks together, show what happens, end cleanly."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from fer_edge import __version__
+from fer_edge_runtime.errors import ConfigError
+from fer_edge_runtime.loop import Summary, run_loop
+from fer_edge_runtime.recognizer import Recognizer
+from fer_edge_runtime.sinks import open_sinks
+from fer_edge_runtime.sources import open_source
+from fer_edge_runtime.stream import StreamRecognizer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fer_edge_runtime.sources import Source
+    from fer_edge_runtime.types import FrameResult
+
+STATUS_EVERY_S = 0.25
+NOTICE = (
+    "Note: labels are apparent expressions, not feelings. Tell people that they are filmed; EU law bans emotion recognition "
+    "at work and school. Frames are neither stored nor sent unless you ask for it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The command's options, as given."""
+
+    camera: str | None
+    source: str | None
+    model: str
+    device: str
+    engine: str
+    detector: str
+    threads: int
+    detect_every: int
+    min_face: int
+    largest: bool
+    save: str | None
+    json: str | None
+    csv: str | None
+    show: bool
+    serve: str | None
+    max_frames: int | None
+    quiet: bool
+
+
+class Console:
+    """Human text on stderr: sentences, and one status line that is overwritten when stderr is a terminal."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet
+        self._status_shown = False
+        self._next_status_s = 0.0
+
+    def say(self, sentence: str) -> None:
+        """Print a line, unless quiet."""
+        if not self._quiet:
+            self._clear()
+            sys.stderr.write(f"{sentence}\n")
+            sys.stderr.flush()
+
+    def status(self, result: FrameResult) -> None:
+        """Refresh the status line, a few times a second at most."""
+        if not self._live or result.time_s < self._next_status_s:
+            return
+        self._next_status_s = result.time_s + STATUS_EVERY_S
+        sys.stderr.write(f"\r\x1b[2K{status_line(result)}")
+        sys.stderr.flush()
+        self._status_shown = True
+
+    def _clear(self) -> None:
+        if self._status_shown:
+            sys.stderr.write("\r\x1b[2K")
+            self._status_shown = False
+
+
+def run_command(options: RunOptions) -> None:
+    """Run until the source ends or a signal comes."""
+    stop = threading.Event()
+    _stop_on_signals(stop)
+    spec = _what_to_look_at(options)
+    console = Console(quiet=options.quiet)
+    recognizer = Recognizer.load(
+        options.model, engine=options.engine, device=options.device, threads=options.threads,
+        detector=options.detector, min_face=options.min_face, largest=options.largest,
+    )  # fmt: skip
+    with open_source(spec, stop=stop) as source:
+        console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")
+        if source.kind == "live":
+            console.say(NOTICE)
+        stream = StreamRecognizer(recognizer, source.kind, detect_every=options.detect_every)
+        with open_sinks(
+            labels=recognizer.labels, kind=source.kind, total=source.total, fps=source.fps, json=options.json,
+            csv=options.csv, save=options.save, show=options.show, serve=options.serve, stop=stop,
+        ) as sinks:  # fmt: skip
+            places = sinks.describe()
+            if options.serve:
+                console.say(f"Live page: {', '.join(places)}")
+            show = _picture_line(console) if source.kind == "pictures" else console.status
+            summary = run_loop(source, stream, sinks, stop=stop, max_frames=options.max_frames, on_result=show)
+            places = sinks.describe()
+    for line in summary_lines(source, summary, places):
+        console.say(line)
+
+
+def _what_to_look_at(options: RunOptions) -> str:
+    if (options.camera is None) == (options.source is None):
+        problem = "Both --camera and --source were given" if options.camera is not None else "Nothing to look at"
+        raise ConfigError(f"{problem}. Give one of: --camera 0, --source FILE, --source demo.")
+    return options.camera if options.camera is not None else str(options.source)
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    """The first Ctrl-C or SIGTERM ends the loop after the current frame; a second one ends the process at once."""
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+
+
+def _picture_line(console: Console) -> Callable[[FrameResult], None]:
+    def show(result: FrameResult) -> None:
+        console.say(f"{result.source}: {describe_faces(result)}")
+
+    return show
+
+
+def describe_faces(result: FrameResult) -> str:
+    """Such as ``2 faces: happy 97 %, uncertain (sad 31 %)``."""
+    if not result.faces:
+        return "no face found"
+    names = []
+    for face in result.faces:
+        best = max(face.scores, key=lambda name: face.scores[name])
+        percent = f"{face.score:.0%}".replace("%", " %")
+        names.append(
+            f"{face.label} {percent}" if face.label == best else f"{face.label} ({best} {face.scores[best]:.0%})"
+        )
+    return f"{len(names)} face{'s' * (len(names) != 1)}: {', '.join(names)}"
+
+
+def status_line(result: FrameResult) -> str:
+    """Frame rate, faces and milliseconds per stage on one line."""
+    stages = " ".join(f"{name} {cost:.1f}" for name, cost in result.stages_ms.items() if name != "total")
+    return f"{result.fps:5.1f} fps | {describe_faces(result)} | ms: {stages}"[:160]
+
+
+def summary_lines(source: Source, summary: Summary, places: list[str]) -> list[str]:
+    """What a run did, for a person."""
+    if summary.frames == 0:
+        lines = [f"{source.name}: {summary.ended} before the first frame."]
+    else:
+        rate = (
+            f", {summary.frames / summary.seconds:.1f} frames/s"
+            if source.kind != "pictures" and summary.seconds
+            else ""
+        )
+        dropped = f", {summary.dropped} dropped while busy" if summary.dropped else ""
+        lines = [
+            f"{summary.frames} frame{'s' * (summary.frames != 1)} in {summary.seconds:.1f} s{rate}{dropped}; {summary.ended}.",
+            "Median ms per stage: " + ", ".join(f"{name} {cost:.2f}" for name, cost in summary.stages_ms.items()),
+        ]
+        if summary.labels:
+            total = sum(summary.labels.values())
+            shares = ", ".join(f"{name} {count / total:.0%}" for name, count in summary.labels.most_common())
+            tracks = f" of {summary.tracks} track{'s' * (summary.tracks != 1)}" if summary.tracks else ""
+            lines.append(f"Faces in {summary.frames_with_faces} of {summary.frames} frames{tracks}: {shares}.")
+        else:
+            lines.append(
+                "No face was found. Faces should be upright, lit and at least --min-face pixels wide; for far faces use --detector full."
+            )
+    lines += [f"Could not be read: {problem}" for problem in source.problems]
+    lines += [f"Written: {place}" for place in places]
+    return lines

@@ -1,0 +1,200 @@
+"""Open a bundle (a folder or a zip of one), check every byte against its manifest, start its model, replay its vectors."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fer_edge_runtime.engines import open_engine
+from fer_edge_runtime.errors import BundleError, ConfigError
+from fer_edge_runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Artefact, Manifest, parse_manifest
+from fer_edge_runtime.preprocess import to_input
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from fer_edge_runtime.engines import Engine
+
+MAX_GOLDEN_CROPS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A verified bundle, held in memory.
+
+    Attributes:
+        manifest: what it says about itself.
+        origin: where it came from, for messages.
+        contents: file name -> verified bytes of the models.
+        crops: (N, face_size, face_size) uint8 golden faces ((…, 3) RGB for colour models).
+        expected: artefact path -> (N, classes) float32 golden probabilities.
+    """
+
+    manifest: Manifest
+    origin: str
+    contents: Mapping[str, bytes]
+    crops: NDArray[np.uint8]
+    expected: Mapping[str, NDArray[np.float32]]
+
+    def artefact(self, format: str) -> Artefact:
+        """The bundle's model in a format, int8 before float.
+
+        Raises:
+            ConfigError: the bundle holds none.
+        """
+        order = {"int8": 0, "float16": 1, "float32": 2}
+        found = sorted((a for a in self.manifest.artefacts if a.format == format), key=lambda a: order[a.precision])
+        if not found:
+            have = ", ".join(sorted({a.format for a in self.manifest.artefacts}))
+            raise ConfigError(
+                f"The bundle '{self.manifest.name}' holds no {format} model (it has: {have}). Choose another --engine."
+            )
+        return found[0]
+
+    def open(self, artefact: Artefact, *, threads: int = 1) -> Engine:
+        """Start an artefact on the CPU and prove it with the golden vectors.
+
+        Raises:
+            BundleError: the graph does not match the manifest, or its answers differ from the exporter's.
+        """
+        engine = open_engine(artefact, self.contents[artefact.path], threads=threads)
+        self._replay(artefact, engine)
+        return engine
+
+    def _replay(self, artefact: Artefact, engine: Engine) -> None:
+        # One face at a time: what a camera does, and the engine then stays prepared for a batch of one.
+        inputs = to_input(self.crops, self.manifest.preprocess, artefact.input)
+        found = np.concatenate([engine.run(inputs[i : i + 1]) for i in range(len(inputs))])
+        worst = float(np.max(np.abs(found - self.expected[artefact.path])))
+        if not worst <= self.manifest.golden.tolerance:
+            raise BundleError(
+                f"{artefact.path}: the golden vectors differ by {worst:.4f} on {engine.describe().line()}; at most "
+                f"{self.manifest.golden.tolerance} is allowed. The model, the preprocessing or the engine is not what was exported."
+            )
+
+
+def load_bundle(path: str | Path = "default") -> Bundle:
+    """Read and verify a bundle.
+
+    Sizes, SHA-256, names, tensor shapes and dtypes are checked here; `Bundle.open` checks the engine's answers.
+
+    Args:
+        path: a bundle folder, a zip of one, or ``"default"`` for the one inside this package.
+
+    Raises:
+        BundleError: names the file and the reason.
+    """
+    files = _open_files(path)
+    manifest = parse_manifest(files.read(MANIFEST_NAME, MAX_MANIFEST_BYTES))
+    contents = {
+        entry.path: _verified(files, entry.path, entry.size_bytes, entry.sha256) for entry in manifest.artefacts
+    }
+    for entry in manifest.files:
+        _verified(files, entry.path, entry.size_bytes, entry.sha256)
+    golden = _verified(files, manifest.golden.path, manifest.golden.size_bytes, manifest.golden.sha256)
+    crops, expected = _read_golden(golden, manifest)
+    return Bundle(manifest, str(path), contents, crops, expected)
+
+
+class _Folder:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, name: str, limit: int) -> bytes:
+        path = self._folder / name
+        if path.is_symlink():
+            raise BundleError(f"{path} is a link; a bundle holds plain files only.")
+        try:
+            with path.open("rb") as file:
+                return file.read(limit + 1)
+        except FileNotFoundError as error:
+            raise BundleError(f"{path} is missing.") from error
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+class _Zip:
+    """Members are read by exact name into memory, never unpacked, so neither links nor paths inside can do harm."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError) as error:
+            raise BundleError(f"{path} is neither a bundle folder nor a readable zip of one: {error}") from error
+        names = [name.casefold() for name in self._archive.namelist()]
+        if len(set(names)) != len(names):
+            raise BundleError(f"{path} holds two members with the same name.")
+
+    def read(self, name: str, limit: int) -> bytes:
+        try:
+            with self._archive.open(name) as member:
+                return member.read(limit + 1)
+        except KeyError as error:
+            raise BundleError(f"{self._path}: {name} is missing.") from error
+        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
+            raise BundleError(f"{self._path}: {name} cannot be read: {error}") from error
+        except Exception as error:
+            if type(error).__module__ in ("zlib", "_lzma", "lzma"):
+                raise BundleError(f"{self._path}: {name} is damaged: {error}") from error
+            raise
+
+
+def _open_files(path: str | Path) -> _Folder | _Zip:
+    if path == "default":
+        return _Folder(Path(str(resources.files("fer_edge_runtime") / "assets" / "default")))
+    path = Path(path)
+    if path.is_dir():
+        return _Folder(path)
+    if path.is_file():
+        if path.suffix in (".tflite", ".onnx"):
+            raise BundleError(
+                f"{path} is a lone model. Give the bundle folder that holds it together with {MANIFEST_NAME}."
+            )
+        return _Zip(path)
+    raise BundleError(f"There is no bundle at {path}. Give a bundle folder, a zip of one, or 'default'.")
+
+
+def _verified(files: _Folder | _Zip, name: str, size_bytes: int, sha256: str) -> bytes:
+    content = files.read(name, size_bytes)
+    if len(content) != size_bytes:
+        more = "more than " if len(content) > size_bytes else ""
+        raise BundleError(
+            f"{name} has {more}{min(len(content), size_bytes)} bytes, the manifest says {size_bytes}: truncated or changed."
+        )
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise BundleError(
+            f"{name} is not the file that was exported: SHA-256 is {found[:12]}…, the manifest says {sha256[:12]}…."
+        )
+    return content
+
+
+def _read_golden(content: bytes, manifest: Manifest) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.float32]]]:
+    name, spec = manifest.golden.path, manifest.preprocess
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays: dict[str, NDArray[Any]] = {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
+        raise BundleError(f"{name} is not a readable .npz: {error}") from error
+    crops = arrays.pop("crops", None)
+    face = (spec.face_size, spec.face_size, *((3,) if spec.color == "rgb" else ()))
+    if crops is None or crops.dtype != np.uint8 or crops.shape[1:] != face or not 1 <= len(crops) <= MAX_GOLDEN_CROPS:
+        got = "nothing" if crops is None else f"{crops.dtype} {crops.shape}"
+        raise BundleError(
+            f"{name}: 'crops' must be uint8 (1 to {MAX_GOLDEN_CROPS}, {', '.join(map(str, face))}), found {got}."
+        )
+    for artefact in manifest.artefacts:
+        expected = arrays.get(artefact.path)
+        if expected is None or expected.dtype != np.float32 or expected.shape != (len(crops), len(manifest.labels)):
+            raise BundleError(f"{name}: no float32 ({len(crops)}, {len(manifest.labels)}) vectors for {artefact.path}.")
+    return crops, arrays

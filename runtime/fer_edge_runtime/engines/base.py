@@ -1,0 +1,65 @@
+"""What every engine can do: load an artefact, run a batch of prepared faces, say what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from fer_edge_runtime.manifest import TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What runs, exactly.
+
+    Attributes:
+        engine: ``litert``, ``tflite-runtime`` or ``onnxruntime``.
+        version: of that library.
+        device: ``cpu`` (or, later, the accelerator's name).
+        delegate: what executes the graph, such as ``XNNPACK`` or ``CPUExecutionProvider``.
+        threads: intra-op threads.
+        artefact: file name of the model.
+        details: operator counts and whatever else helps a person.
+    """
+
+    engine: str
+    version: str
+    device: str
+    delegate: str
+    threads: int
+    artefact: str
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """One line for the terminal."""
+        return f"{self.engine} {self.version} on {self.device} ({self.delegate}, {self.threads} thread{'s' * (self.threads != 1)})"
+
+
+class Engine(Protocol):
+    """Runs one classifier artefact.
+
+    Attributes:
+        input: the graph's own input tensor, batch left out.
+        output: its output tensor.
+    """
+
+    input: TensorSpec
+    output: TensorSpec
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Class probabilities of a batch.
+
+        Args:
+            batch: (N, H, W, C), N ≥ 1, in the artefact's own input dtype (already quantized for int8).
+
+        Returns:
+            (N, classes) float32, dequantized.
+        """
+
+    def describe(self) -> EngineInfo:
+        """What runs."""

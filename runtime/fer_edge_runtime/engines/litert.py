@@ -1,0 +1,101 @@
+"""LiteRT on the CPU through XNNPACK; `tflite_runtime` is accepted on boards that have no LiteRT wheel."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fer_edge_runtime.engines.base import EngineInfo
+from fer_edge_runtime.errors import BundleError, MissingPackageError
+from fer_edge_runtime.manifest import TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def interpreter_module() -> tuple[Any, str, str]:
+    """The interpreter module that this machine has, with its name and version."""
+    try:
+        from ai_edge_litert import interpreter
+
+        return interpreter, "litert", importlib.metadata.version("ai-edge-litert")
+    except ImportError as missing:
+        try:
+            from tflite_runtime import interpreter as fallback
+        except ImportError:
+            raise MissingPackageError("ai-edge-litert", "tflite-runtime", str(missing)) from missing
+        return fallback, "tflite-runtime", importlib.metadata.version("tflite-runtime")
+
+
+def open_interpreter(content: bytes, *, name: str, threads: int = 1) -> Any:
+    """A TFLite interpreter over a model held in memory (verified bytes never touch the disk twice).
+
+    Args:
+        content: the flatbuffer.
+        name: for messages.
+        threads: intra-op threads, ≥ 1.
+
+    Raises:
+        BundleError: the bytes are no TFLite model.
+        MissingPackageError: neither LiteRT nor tflite_runtime is installed.
+    """
+    module, _, _ = interpreter_module()
+    try:
+        return module.Interpreter(model_content=content, num_threads=threads)
+    except (ValueError, RuntimeError) as error:
+        raise BundleError(f"{name} is not a TFLite model that this runtime can read: {error}") from error
+
+
+class LiteRTEngine:
+    """Runs a TFLite classifier; the batch dimension is resized on demand."""
+
+    def __init__(self, content: bytes, *, name: str, threads: int = 1) -> None:
+        self._interpreter = open_interpreter(content, name=name, threads=threads)
+        self._name = name
+        self._threads = threads
+        self._batch = 0
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise BundleError(
+                f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; a classifier has one of each."
+            )
+        self.input = _tensor(inputs[0], "HWC")
+        self.output = _tensor(outputs[0], "C")
+        self._input_index = int(inputs[0]["index"])
+        self._output_index = int(outputs[0]["index"])
+        self._allocate(1)
+
+    def _allocate(self, batch: int) -> None:
+        if batch == self._batch:
+            return
+        self._interpreter.resize_tensor_input(self._input_index, [batch, *self.input.shape])
+        try:
+            self._interpreter.allocate_tensors()
+        except RuntimeError as error:
+            raise BundleError(f"{self._name} cannot be prepared for a batch of {batch}: {error}") from error
+        self._batch = batch
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """See `Engine.run`."""
+        self._allocate(len(batch))
+        self._interpreter.set_tensor(self._input_index, batch)
+        self._interpreter.invoke()
+        raw = self._interpreter.get_tensor(self._output_index)
+        if raw.dtype == np.float32:
+            return np.asarray(raw)
+        return (raw.astype(np.float32) - np.float32(self.output.zero_point)) * np.float32(self.output.scale)
+
+    def describe(self) -> EngineInfo:
+        """See `Engine.describe`."""
+        _, name, version = interpreter_module()
+        operators = [op["op_name"] for op in self._interpreter._get_ops_details()]
+        delegate = "XNNPACK" if "DELEGATE" in operators else "built-in kernels"
+        return EngineInfo(name, version, "cpu", delegate, self._threads, self._name, {"operators": len(operators)})
+
+
+def _tensor(details: dict[str, Any], layout: str) -> TensorSpec:
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(side) for side in details["shape"][1:])
+    return TensorSpec(details["name"], shape, np.dtype(details["dtype"]).name, layout, float(scale), int(zero_point))

@@ -1,0 +1,150 @@
+"""Where results go: JSON Lines, CSV, annotated pictures and videos, a window, a live page."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from fer_edge_runtime.errors import ConfigError
+from fer_edge_runtime.sinks.base import ClosedPipe, Sink
+from fer_edge_runtime.types import Frame, FrameResult, SourceKind
+
+__all__ = ["ClosedPipe", "Sink", "Sinks", "open_sinks"]
+
+
+def open_sinks(
+    *,
+    labels: Sequence[str],
+    kind: SourceKind,
+    total: int | None = None,
+    fps: float | None = None,
+    json: str | None = None,
+    csv: str | None = None,
+    save: str | None = None,
+    show: bool = False,
+    serve: str | None = None,
+    stop: threading.Event | None = None,
+) -> Sinks:
+    """Open the sinks that were asked for; their modules are imported only then.
+
+    Args:
+        labels: of the bundle, for the columns of the CSV file.
+        kind: of the source; with ``total`` and ``fps`` it decides what ``save`` writes.
+        total: number of frames of the source, when known.
+        fps: of the source, when it states one.
+        json: path of a JSON Lines file, or ``-``.
+        csv: path of a CSV file, or ``-``.
+        save: path of an annotated picture or video, or a folder.
+        show: a window.
+        serve: ``HOST:PORT`` of the live page.
+        stop: ends the waiting for a key in the window.
+
+    Raises:
+        OutputError: one of them cannot be opened; those opened before are closed again.
+        ConfigError: two of them write to the same place, or an address cannot be read.
+    """
+    targets = [target for target in (json, csv, save) if target is not None]
+    if len(set(targets)) < len(targets):
+        raise ConfigError(f"Two outputs go to the same place ({', '.join(targets)}). Give each its own name.")
+    sinks = Sinks()
+    try:
+        if serve is not None:
+            from fer_edge_runtime.sinks.page import PageSink, parse_address
+
+            sinks.add(PageSink(*parse_address(serve)))
+        if show:
+            from fer_edge_runtime.sinks.window import WindowSink
+
+            sinks.add(WindowSink(hold=kind == "pictures", stop=stop))
+        if save is not None:
+            from fer_edge_runtime.sinks.media import open_media
+
+            sinks.add(open_media(save, kind=kind, total=total, fps=fps))
+        if csv is not None:
+            from fer_edge_runtime.sinks.csv_rows import CsvSink
+
+            sinks.add(CsvSink(csv, labels=labels))
+        if json is not None:
+            from fer_edge_runtime.sinks.jsonl import JsonLinesSink
+
+            sinks.add(JsonLinesSink(json))
+    except BaseException:
+        sinks.close()
+        raise
+    return sinks
+
+
+class Sinks:
+    """Several sinks as one; draws each frame once, and only when one of them needs it.
+
+    Attributes:
+        draw_ms: milliseconds that drawing the last frame took; 0 when nothing needed it.
+    """
+
+    def __init__(self, sinks: Sequence[Sink] = ()) -> None:
+        """Start with these sinks."""
+        self.draw_ms = 0.0
+        self._sinks = list(sinks)
+
+    def add(self, sink: Sink) -> None:
+        """Add one."""
+        self._sinks.append(sink)
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._sinks)
+
+    @property
+    def needs_drawing(self) -> bool:
+        """Whether one of them does, now."""
+        return any(sink.needs_drawing for sink in self._sinks)
+
+    def write(self, frame: Frame, result: FrameResult) -> None:
+        """Give a clean frame and its result to every sink.
+
+        Raises:
+            OutputError: one of them failed.
+            ClosedPipe: nobody wants more.
+        """
+        self.draw_ms = 0.0
+        wants = [sink.needs_drawing for sink in self._sinks]
+        drawn = self._draw(frame, result) if any(wants) else frame
+        for sink, wanted in zip(self._sinks, wants, strict=True):
+            sink.write(drawn if wanted else frame, result)
+
+    def _draw(self, frame: Frame, result: FrameResult) -> Frame:
+        from fer_edge_runtime.draw import annotate
+
+        started_s = time.perf_counter()
+        drawn = replace(frame, image=annotate(frame.image, result.faces))
+        self.draw_ms = (time.perf_counter() - started_s) * 1000
+        return drawn
+
+    def describe(self) -> list[str]:
+        """Where the results are."""
+        return [text for sink in self._sinks if (text := sink.describe())]
+
+    def close(self) -> None:
+        """Close all of them, then raise the first error."""
+        first: Exception | None = None
+        for sink in self._sinks:
+            try:
+                sink.close()
+            except Exception as error:
+                first = first or error
+        if first is not None:
+            raise first
+
+    def __enter__(self) -> Self:
+        """The sinks themselves."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()

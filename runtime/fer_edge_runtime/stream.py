@@ -1,0 +1,108 @@
+"""Follow the faces of a video: detect every N frames, track in between, classify all faces in one batch, smooth."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from fer_edge_runtime.errors import ConfigError
+from fer_edge_runtime.recognizer import Recognizer
+from fer_edge_runtime.smooth import Smoother
+from fer_edge_runtime.track import Tracker
+from fer_edge_runtime.types import Face, Frame, FrameResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fer_edge_runtime.types import SourceKind
+
+FPS_WINDOW = 30
+
+
+class FrameRate:
+    """Frames per second over the last frames."""
+
+    def __init__(self, window: int = FPS_WINDOW) -> None:
+        self._times: deque[float] = deque(maxlen=window + 1)
+
+    def tick(self, now_s: float) -> float:
+        """Count a frame that is done now; 0 until two frames are."""
+        self._times.append(now_s)
+        elapsed = self._times[-1] - self._times[0]
+        return (len(self._times) - 1) / elapsed if elapsed > 0 else 0.0
+
+
+class StreamRecognizer:
+    """Turns frames into results; keeps what must be remembered between frames.
+
+    Args:
+        recognizer: finds and classifies.
+        kind: frames of ``pictures`` have nothing to do with each other, so they are neither tracked nor smoothed.
+        detect_every: the detector runs on every N-th frame; in between, boxes move on as they moved before.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        kind: SourceKind,
+        *,
+        detect_every: int = 1,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        if detect_every < 1:
+            raise ConfigError(f"--detect-every {detect_every} cannot be used. Give 1 or more.")
+        self._recognizer = recognizer
+        self._kind = kind
+        self._detect_every = detect_every
+        self._clock = clock
+        self._tracker = Tracker()
+        self._smoother = Smoother(recognizer.labels, uncertain_below=recognizer.uncertain_below)
+        self._rate = FrameRate()
+        self._seen = 0
+
+    def process(self, frame: Frame) -> FrameResult:
+        """Faces of the next frame, largest first, with the time of each stage."""
+        begin = self._clock()
+        if self._kind == "pictures":
+            faces, stages = self._picture(frame)
+        else:
+            faces, stages = self._video(frame)
+        self._seen += 1
+        end = self._clock()
+        stages["total"] = (end - begin) * 1e3
+        return FrameResult(frame.source, frame.index, frame.time_s, tuple(faces), stages, self._rate.tick(end))
+
+    def _picture(self, frame: Frame) -> tuple[list[Face], dict[str, float]]:
+        begin = self._clock()
+        detections = self._recognizer.detect(frame.image)
+        detected = self._clock()
+        classified = self._recognizer.classify(frame.image, detections, clock=self._clock)
+        faces = [self._recognizer.face(d, p) for d, p in zip(detections, classified.probabilities, strict=True)]
+        return faces, {
+            "detect": (detected - begin) * 1e3, "align": classified.align_ms, "classify": classified.classify_ms,
+        }  # fmt: skip
+
+    def _video(self, frame: Frame) -> tuple[list[Face], dict[str, float]]:
+        begin = self._clock()
+        detections = self._recognizer.detect(frame.image) if self._seen % self._detect_every == 0 else None
+        detected = self._clock()
+        tracks = self._tracker.predict() if detections is None else self._tracker.update(detections)
+        tracked = self._clock()
+        classified = self._recognizer.classify(frame.image, [track.detection for track in tracks], clock=self._clock)
+        before_smoothing = self._clock()
+        faces = []
+        for track, probabilities in zip(tracks, classified.probabilities, strict=True):
+            smooth = self._smoother.update(track.id, probabilities, frame.time_s)
+            scores = {name: float(p) for name, p in zip(self._recognizer.labels, smooth.probabilities, strict=True)}
+            detection = track.detection
+            faces.append(
+                Face(detection.box, smooth.label, smooth.score, scores, detection.landmarks, detection.score, track.id)
+            )
+        self._smoother.forget(self._tracker.remembered_ids())
+        end = self._clock()
+        return faces, {
+            "detect": (detected - begin) * 1e3, "track": (tracked - detected) * 1e3, "align": classified.align_ms,
+            "classify": classified.classify_ms, "smooth": (end - before_smoothing) * 1e3,
+        }  # fmt: skip
