@@ -7,12 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fer_edge_runtime.detect import BlazeFace, blazeface, open_detector
 from fer_edge_runtime.detect.blazeface import anchor_centres, halve, letterbox, to_detections, weighted_nms
 from fer_edge_runtime.errors import BundleError, ConfigError
 from fer_edge_runtime.track import iou
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 FACE = (172.0, 66.0, 278.0, 172.0)
@@ -279,7 +280,7 @@ def test_anchors_are_as_many_as_the_network_outputs(size: int, layers: tuple, co
 
     assert centres.shape == (count, 2)
     assert centres[0] == pytest.approx((layers[0][0] / 2, layers[0][0] / 2))
-    assert (0 < centres).all()
+    assert (centres > 0).all()
     assert (centres < size).all()
 
 

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Fill the README's tables from the JSON files that hold the numbers; --check only compares.
+
+Accuracy comes from the embedded bundle's manifest (written by `fer-edge export`, measured again by
+benchmarks/accuracy.py); times from benchmarks/results (written by benchmarks/stages.py and benchmarks/startup.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+BUNDLE = ROOT / "runtime" / "fer_edge_runtime" / "assets" / "default"
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+def accuracy_table() -> str:
+    manifest = read(BUNDLE / "manifest.json")
+    sizes = {artefact["path"]: artefact["size_bytes"] for artefact in manifest["artefacts"]}
+    rows = ["| artefact | size | runs on | FER2013 split | n | accuracy (95 % interval) | macro-F1 |", "|---|---|---|---|---|---|---|"]
+    for metric in manifest["metrics"]:
+        low, high = metric["interval95"]
+        size = f"{sizes[metric['artefact']] / 1e6:.2f} MB" if metric["artefact"] in sizes else "not shipped"
+        rows.append(
+            f"| {metric['artefact']} ({metric['precision']}) | {size} | {metric['engine']} | {metric['split']} | {metric['n']:,} | "
+            f"{metric['accuracy']:.2%} ({low:.1%} to {high:.1%}) | {metric['macro_f1']:.3f} |"
+        )
+    return "\n".join(rows)
+
+
+def stages_table() -> str:
+    values = read(RESULTS / "stages_full.json")
+    machine = values["machine"]
+    rows = ["| stage | median ms |", "|---|---|"]
+    rows += [f"| {name} | {cost:.2f} |" for name, cost in values["median_ms"].items()]
+    rows += [f"| bare {name} model alone | {cost:.2f} |" for name, cost in values["bare_ms"].items()]
+    return (
+        "\n".join(rows) + f"\n\n{values['frame']}; {values['threads']} thread; {machine['cpu']}, {machine['cores']} cores, "
+        f"load {machine['load_1min']}; {machine['date']}. The whole is {values['ratio_to_bare']:.2f} times the two bare models."
+    )
+
+
+def startup_table() -> str:
+    values = read(RESULTS / "startup.json")
+    machine = values["machine"]
+    rows = ["| whole process | median ms | peak memory MiB |", "|---|---|---|"]
+    rows += [f"| `{name}` | {cost:.0f} | {values['peak_mib'][name]:.0f} |" for name, cost in values["median_ms"].items()]
+    return "\n".join(rows) + f"\n\n{values['rounds']} interleaved rounds; {machine['cpu']}, {machine['cores']} cores; {machine['date']}."
+
+
+TABLES = {"accuracy": accuracy_table, "stages": stages_table, "startup": startup_table}
+
+
+def fill(text: str) -> str:
+    """The README with every ``<!-- table:NAME -->`` block made anew."""
+
+    def one(match: re.Match[str]) -> str:
+        name = match["name"]
+        return f"<!-- table:{name} -->\n{TABLES[name]()}\n<!-- /table -->"
+
+    return re.sub(r"<!-- table:(?P<name>\w+) -->\n.*?<!-- /table -->", one, text, flags=re.DOTALL)
+
+
+def main() -> None:
+    before = README.read_text()
+    after = fill(before)
+    if "--check" in sys.argv[1:]:
+        if before != after:
+            sys.exit("README.md's tables are not what the JSON files say. Run: python scripts/readme_tables.py")
+        return
+    README.write_text(after)
+
+
+if __name__ == "__main__":
+    main()
