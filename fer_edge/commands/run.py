@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from fer_edge_runtime.types import FrameResult
 
 STATUS_EVERY_S = 0.25
+# Twice a second at 30 frames/s: a far face may wait that long to be found; once found it is followed.
+SCAN_EVERY = 15
 NOTICE = (
     "Note: labels are apparent expressions, not feelings. Tell people that they are filmed; EU law bans emotion recognition "
     "at work and school. Frames are neither stored nor sent unless you ask for it."
@@ -90,11 +92,12 @@ def run_command(options: RunOptions) -> None:
     _stop_on_signals(stop)
     spec = _what_to_look_at(options)
     console = Console(quiet=options.quiet)
-    recognizer = Recognizer.load(
-        options.model, engine=options.engine, device=options.device, threads=options.threads,
-        detector=options.detector, min_face=options.min_face, largest=options.largest,
-    )  # fmt: skip
     with open_source(spec, stop=stop) as source:
+        recognizer = Recognizer.load(
+            options.model, engine=options.engine, device=options.device, threads=options.threads,
+            detector=options.detector, min_face=options.min_face, largest=options.largest,
+            scan_every=1 if source.kind == "pictures" else SCAN_EVERY,
+        )  # fmt: skip
         console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")
         if source.kind == "live":
             console.say(NOTICE)

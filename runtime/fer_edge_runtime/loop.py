@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fer_edge_runtime.sinks.base import ClosedPipe
 
@@ -100,5 +101,5 @@ def run_loop(
     summary.seconds = clock() - begin
     summary.tracks = highest_track
     summary.dropped = source.dropped
-    summary.stages_ms = {name: statistics.median(costs_ms) for name, costs_ms in stages.items()}
+    summary.stages_ms = {name: float(np.median(costs_ms)) for name, costs_ms in stages.items()}
     return summary

@@ -79,6 +79,7 @@ class Recognizer:
             detector: ``short`` (faces within about 2 m), ``full`` (about 5 m) or ``yunet:PATH``.
             min_face: faces with a smaller box side, in pixels, are left out.
             largest: keep only the largest face.
+            scan_every: the costly search for faces under about 50 px runs on every N-th picture; raise it for videos.
 
         Raises:
             FerEdgeError: see `load_bundle`, `choose` and `open_detector`.
@@ -91,7 +92,9 @@ class Recognizer:
             bundle=loaded,
             artefact=artefact,
             engine=loaded.open(artefact, threads=choice.threads),
-            detector=open_detector(detector, threads=choice.threads, min_face=min_face),
+            detector=open_detector(
+                detector, threads=choice.threads, min_face=min_face, scan_every=scan_every
+            ),
             choice=choice,
             largest=largest,
         )

@@ -21,6 +21,14 @@ def _mobilenetv2(applications: Any, *, input_shape: tuple[int, int, int], width:
 BACKBONES: dict[str, Callable[..., Any]] = {"mobilenetv2": _mobilenetv2}
 
 
+def check_architecture(name: str) -> None:
+    """Refuse a name that is not in `BACKBONES`, with the closest one that is."""
+    if name not in BACKBONES:
+        close = difflib.get_close_matches(name, BACKBONES, 1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        raise ConfigError(f"There is no architecture '{name}'. Known: {', '.join(sorted(BACKBONES))}.{hint}")
+
+
 def build_classifier(
     name: str, *, keras: Any, input_size: int, width: float, classes: int, dropout: float
 ) -> tuple[Any, Any]:
@@ -38,10 +46,7 @@ def build_classifier(
         ``(classifier, backbone)``: input (N, size, size, 3) float32 in [-1, 1], output (N, classes) float32 probabilities.
         The backbone shares its layers with the classifier.
     """
-    if name not in BACKBONES:
-        close = difflib.get_close_matches(name, BACKBONES, 1)
-        hint = f" Did you mean '{close[0]}'?" if close else ""
-        raise ConfigError(f"There is no architecture '{name}'. Known: {', '.join(sorted(BACKBONES))}.{hint}")
+    check_architecture(name)
     backbone = BACKBONES[name](keras.applications, input_shape=(input_size, input_size, 3), width=width)
     x = keras.layers.GlobalAveragePooling2D(name="pool")(backbone.output)
     x = keras.layers.Dropout(dropout, name="dropout")(x)

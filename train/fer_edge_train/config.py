@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from fer_edge_runtime.errors import ConfigError
+from fer_edge_train.architectures import check_architecture
 
 SPLITS = ("usage", "80-20")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
@@ -81,16 +82,29 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use."""
+        check_architecture(self.architecture)
+        augment, head, finetune = self.augment, self.head, self.finetune
         checks = (
             ("input_size", self.input_size, 32 <= self.input_size <= 512, "32 to 512 pixels"),
+            ("width", self.width, 0 < self.width <= 4, "above 0, up to 4"),
+            ("seed", self.seed, 0 <= self.seed <= 10**9, "0 to 1000000000"),
             ("batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
             ("dropout", self.dropout, 0 <= self.dropout < 1, "0 up to, not including, 1"),
             ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "0 up to, not including, 1"),
             ("split", self.split, self.split in SPLITS, " or ".join(SPLITS)),
             ("class_weights", self.class_weights, self.class_weights in CLASS_WEIGHTS, " or ".join(CLASS_WEIGHTS)),
-            ("head.epochs", self.head.epochs, self.head.epochs >= 0, "0 or more"),
-            ("finetune.epochs", self.finetune.epochs, self.finetune.epochs >= 0, "0 or more"),
-            ("finetune.unfreeze", self.finetune.unfreeze, 0 <= self.finetune.unfreeze <= 1, "0 to 1"),
+            ("augment.rotation_degrees", augment.rotation_degrees, 0 <= augment.rotation_degrees <= 180, "0 to 180"),
+            ("augment.shift", augment.shift, 0 <= augment.shift <= 1, "0 to 1"),
+            ("augment.zoom", augment.zoom, 0 <= augment.zoom < 1, "0 up to, not including, 1"),
+            ("augment.brightness", augment.brightness, 0 <= augment.brightness <= 1, "0 to 1"),
+            ("augment.contrast", augment.contrast, 0 <= augment.contrast <= 1, "0 to 1"),
+            ("head.epochs", head.epochs, head.epochs >= 0, "0 or more"),
+            ("head.learning_rate", head.learning_rate, 0 < head.learning_rate <= 10, "above 0, up to 10"),
+            ("finetune.epochs", finetune.epochs, finetune.epochs >= 0, "0 or more"),
+            ("finetune.learning_rate", finetune.learning_rate, 0 < finetune.learning_rate <= 10, "above 0, up to 10"),
+            ("finetune.unfreeze", finetune.unfreeze, 0 <= finetune.unfreeze <= 1, "0 to 1"),
+            ("finetune.weight_decay", finetune.weight_decay, 0 <= finetune.weight_decay <= 1, "0 to 1"),
+            ("finetune.patience", finetune.patience, finetune.patience >= 1, "1 or more"),
         )
         for name, value, good, allowed in checks:
             if not good:
@@ -120,8 +134,9 @@ def load_recipe(name_or_path: str) -> TrainConfig:
     if path.suffix == ".toml":
         try:
             text = path.read_text()
-        except OSError as error:
-            raise ConfigError(f"The recipe {path} cannot be read: {error.strerror}.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ConfigError(f"The recipe {path} cannot be read: {reason}.") from error
     elif name_or_path in recipe_names():
         text = (resources.files("fer_edge_train") / "recipes" / f"{name_or_path}.toml").read_text()
     else:
@@ -168,7 +183,14 @@ def _build(kind: type, values: dict[str, Any], where: str, prefix: str = "") -> 
         if type(value) is not wanted:
             raise ConfigError(f"{where}: '{prefix}{key}' must be {wanted.__name__}, received {value!r}.")
         built[key] = value
+    missing = [item.name for item in fields(kind) if item.name not in built and _required(item)]
+    if missing:
+        raise ConfigError(f"{where}: the key '{prefix}{missing[0]}' is missing.")
     try:
         return kind(**built)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}.") from error
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _required(item: Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING

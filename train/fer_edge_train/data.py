@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,13 +89,13 @@ def load_dataset(path: Path, *, split: str = "usage", seed: int = 7) -> FaceData
         raise DataError(
             f"{path} is neither a .parquet nor a .csv file nor a folder, so it cannot be read as a data set."
         )
-    if split == "80-20":
+    if split == "80-20" and not path.is_dir():  # folders are always split so
         data = _split_80_20(data, seed)
     for usage in USAGES:
         if not np.any(data.usage == usage):
-            raise DataError(
-                f"{path} has no rows for {usage}; found: {sorted(set(data.usage.tolist()))}. Try split = '80-20'."
-            )
+            found = ", ".join(sorted(set(data.usage.tolist()))) or "no rows at all"
+            hint = "Try split = '80-20'." if split == "usage" and not path.is_dir() else "Give more faces of each class."
+            raise DataError(f"{path} has no rows for {usage}; found: {found}. {hint}")
     return data
 
 
@@ -107,51 +108,71 @@ def _read_parquet(path: Path) -> FaceDataset:
     except (pyarrow.ArrowInvalid, OSError, KeyError) as error:
         raise DataError(f"{path} is not a parquet file with the columns image, emotion and usage: {error}") from error
     images = np.empty((table.num_rows, FACE_SIZE, FACE_SIZE), np.uint8)
-    for row, encoded in enumerate(table["image"]):
-        images[row] = _decode(encoded.as_buffer(), f"{path}, row {row}")
-    return _checked(images, table["emotion"].to_numpy(), table["usage"].to_numpy(zero_copy_only=False), path)
+    for row, encoded in enumerate(_encoded(table["image"], path)):
+        images[row] = _decode(encoded, f"{path}, row {row}")
+    return _checked(images, table["emotion"].to_pylist(), table["usage"].to_pylist(), path)
+
+
+def _encoded(column: Any, path: Path) -> Iterator[Any]:
+    """The bytes of every picture of a parquet column."""
+    import pyarrow.types as kinds
+
+    if not (kinds.is_binary(column.type) or kinds.is_large_binary(column.type)):
+        raise DataError(f"{path}: the column 'image' holds {column.type}, expected binary: the bytes of a picture.")
+    for value in column:
+        yield value.as_buffer() or b""
 
 
 def _read_csv(path: Path) -> FaceDataset:
     import pandas as pd
 
     try:
-        table = pd.read_csv(path, dtype={"pixels": "str"})
+        table = pd.read_csv(path, dtype="str", keep_default_na=False, skip_blank_lines=False, skipinitialspace=True)
     except (ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read as CSV: {error}") from error
     table.columns = table.columns.str.strip()
     missing = {"emotion", "pixels", "Usage"} - set(table.columns)
     if missing:
         raise DataError(f"{path} lacks the column(s) {', '.join(sorted(missing))}; found: {', '.join(table.columns)}.")
+    table = table.fillna("")  # a line that ends early
+    table = table[(table != "").any(axis=1)]
+    lines = (table.index + 2).tolist()
     images = np.empty((len(table), FACE_SIZE, FACE_SIZE), np.uint8)
     for row, text in enumerate(table["pixels"]):
-        try:
-            values = np.array(str(text).split(), np.int64)
-        except ValueError:
-            values = np.empty(0, np.int64)
-        if values.size != FACE_SIZE**2 or values.min() < 0 or values.max() > 255:
-            raise DataError(
-                f"{path}, line {row + 2}: expected 2304 pixel values from 0 to 255, found {values.size} values."
-            )
-        images[row] = values.reshape(FACE_SIZE, FACE_SIZE)
-    return _checked(images, table["emotion"].to_numpy(), table["Usage"].str.strip().to_numpy(), path)
+        images[row] = _pixels(text, f"{path}, line {lines[row]}")
+    usage = [text.strip() for text in table["Usage"]]
+    return _checked(images, table["emotion"].tolist(), usage, path, lines=lines)
+
+
+def _pixels(text: str, where: str) -> NDArray[np.uint8]:
+    """A face from 2,304 numbers with spaces between."""
+    try:
+        values = np.array(text.split(), np.int64)
+    except (ValueError, OverflowError) as error:
+        raise DataError(f"{where}: the column 'pixels' holds something that is not a whole number: {error}.") from error
+    if values.size != FACE_SIZE**2:
+        raise DataError(f"{where}: expected {FACE_SIZE**2} values in the column 'pixels', found {values.size}.")
+    bad = values[(values < 0) | (values > 255)]
+    if bad.size:
+        raise DataError(f"{where}: the column 'pixels' holds {bad[0]}; pixel values are 0 to 255.")
+    return values.reshape(FACE_SIZE, FACE_SIZE).astype(np.uint8)
 
 
 def _checked(
-    images: NDArray[np.uint8], emotion: NDArray[np.generic], usage: NDArray[np.generic], path: Path
+    images: NDArray[np.uint8], emotion: list[Any], usage: list[Any], path: Path, *, lines: list[int] | None = None
 ) -> FaceDataset:
-    try:
-        labels = emotion.astype(np.int64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: the column 'emotion' holds something that is not a number: {error}") from error
-    bad = np.flatnonzero((labels < 0) | (labels >= len(FER2013_LABELS)))
-    if bad.size:
-        raise DataError(f"{path}, row {bad[0]}: emotion {labels[bad[0]]} is not one of 0 to {len(FER2013_LABELS) - 1}.")
-    usages = usage.astype(np.str_)
-    unknown = sorted(set(usages.tolist()) - set(USAGES))
-    if unknown:
-        raise DataError(f"{path}: unknown usage {unknown[0]!r}; known: {', '.join(USAGES)}.")
-    return FaceDataset(images, labels, usages, FER2013_LABELS, str(path))
+    """The data set, once every emotion and usage is known; ``lines`` are the rows' places in a text file."""
+    codes = {str(code): code for code in range(len(FER2013_LABELS))}
+    labels = np.empty(len(emotion), np.int64)
+    for row, (value, part) in enumerate(zip(emotion, usage, strict=True)):
+        where = f"{path}, row {row}" if lines is None else f"{path}, line {lines[row]}"
+        code = codes.get(str(value).strip().removesuffix(".0"))
+        if code is None:
+            raise DataError(f"{where}: emotion {value!r} is not one of 0 to {len(FER2013_LABELS) - 1}.")
+        if part not in USAGES:
+            raise DataError(f"{where}: unknown usage {part!r}; known: {', '.join(USAGES)}.")
+        labels[row] = code
+    return FaceDataset(images, labels, np.array(usage, np.str_), FER2013_LABELS, str(path))
 
 
 def _read_folders(path: Path, seed: int) -> FaceDataset:
@@ -159,13 +180,17 @@ def _read_folders(path: Path, seed: int) -> FaceDataset:
     roots = {"Training": path / "train", "PrivateTest": path / "test"}
     if not (path / "train").is_dir():
         roots = {"Training": path}
-    names = tuple(sorted(entry.name for entry in roots["Training"].iterdir() if entry.is_dir()))
+    names = _class_folders(roots["Training"])
     if len(names) < 2:
         raise DataError(
             f"{path} holds {len(names)} class folder(s); at least two are needed, such as {path}/train/happy/*.jpg."
         )
     if set(names) == set(FER2013_LABELS):
         names = FER2013_LABELS
+    for root in roots.values():
+        unknown = sorted(set(_class_folders(root)) - set(names))
+        if unknown:
+            raise DataError(f"{root / unknown[0]}: no such class among the training folders: {', '.join(names)}.")
     rows = [
         (picture, names.index(name), usage)
         for usage, root in roots.items()
@@ -174,7 +199,10 @@ def _read_folders(path: Path, seed: int) -> FaceDataset:
     ]
     if not rows:
         raise DataError(f"{path} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
-    images = np.stack([_decode(picture.read_bytes(), str(picture)) for picture, _, _ in rows])
+    for label, name in enumerate(names):
+        if (label, "Training") not in {row[1:] for row in rows}:
+            raise DataError(f"The class folder {roots['Training'] / name} holds no pictures.")
+    images = np.stack([_decode(_read(picture), str(picture)) for picture, _, _ in rows])
     data = FaceDataset(
         images,
         np.array([label for _, label, _ in rows], np.int64),
@@ -185,6 +213,19 @@ def _read_folders(path: Path, seed: int) -> FaceDataset:
     return _split_80_20(data, seed)
 
 
+def _class_folders(root: Path) -> tuple[str, ...]:
+    if not root.is_dir():
+        return ()
+    return tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+
+
+def _read(picture: Path) -> bytes:
+    try:
+        return picture.read_bytes()
+    except OSError as error:
+        raise DataError(f"{picture} cannot be read: {error.strerror}.") from error
+
+
 def _pictures(folder: Path) -> Iterator[Path]:
     if folder.is_dir():
         yield from sorted(entry for entry in folder.iterdir() if entry.suffix.lower() in PICTURE_SUFFIXES)
@@ -192,7 +233,10 @@ def _pictures(folder: Path) -> Iterator[Path]:
 
 def _decode(encoded: object, where: str) -> NDArray[np.uint8]:
     raw = np.frombuffer(encoded, np.uint8)  # type: ignore[call-overload]
-    image = cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE) if raw.size else None
+    try:
+        image = cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE) if raw.size else None
+    except cv2.error:  # a header that promises more pixels than OpenCV accepts
+        image = None
     if image is None:
         raise DataError(f"{where}: not a picture that OpenCV can decode ({raw.size} bytes).")
     if image.shape != (FACE_SIZE, FACE_SIZE):

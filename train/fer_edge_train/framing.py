@@ -25,11 +25,11 @@ ENLARGE = 4
 BORDER = 0.75  # of the enlarged face's side, on every side
 MIN_FACES = 20
 
-# Measured on 2,000 FER2013 training faces (seed 7); used where a data set shows no faces that a detector finds.
+# Measured on 2,000 FER2013 training faces (seed 7, min_score 0.3; found 1776, 1949, 1972); used where a data set shows no faces that a detector finds.
 FER2013_FRAMING = {
-    "full": Framing(scale=1.0, offset_x=0.0, offset_y=0.0),
-    "short": Framing(scale=1.0, offset_x=0.0, offset_y=0.0),
-    "yunet": Framing(scale=1.0, offset_x=0.0, offset_y=0.0),
+    "full": Framing(scale=1.1337, offset_x=0.0064, offset_y=-0.0455),
+    "short": Framing(scale=1.0803, offset_x=0.0033, offset_y=-0.0418),
+    "yunet": Framing(scale=1.1033, offset_x=0.0017, offset_y=0.0089),
 }
 
 

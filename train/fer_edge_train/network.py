@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from fer_edge_runtime.errors import DataError
 from fer_edge_train.architectures import build_classifier
@@ -47,22 +48,38 @@ def build_training_model(config: TrainConfig, classes: int, weights: Path | None
 
 
 def augment_layers(augment: Augment, seed: int) -> list[Any]:
-    """Keras layers that change a face only while training; pixels in [-1, 1], borders repeated."""
-    options: dict[str, Any] = {"fill_mode": "nearest", "interpolation": "bilinear", "seed": seed}
+    """Keras layers that change a face only while training; pixels in [-1, 1], borders repeated.
+
+    Every layer has a seed of its own: with one seed for all, the angle, the shift and the zoom of a face would be the
+    same random number.
+    """
+    moved: dict[str, Any] = {"fill_mode": "nearest", "interpolation": "bilinear"}
     layers: list[Any] = []
     if augment.flip:
         layers.append(keras.layers.RandomFlip("horizontal", seed=seed))
     if augment.rotation_degrees:
-        layers.append(keras.layers.RandomRotation(augment.rotation_degrees / 360, **options))
+        layers.append(keras.layers.RandomRotation(augment.rotation_degrees / 360, seed=seed + 1, **moved))
     if augment.shift:
-        layers.append(keras.layers.RandomTranslation(augment.shift, augment.shift, **options))
+        layers.append(keras.layers.RandomTranslation(augment.shift, augment.shift, seed=seed + 2, **moved))
     if augment.zoom:
-        layers.append(keras.layers.RandomZoom(augment.zoom, **options))
+        layers.append(keras.layers.RandomZoom(augment.zoom, seed=seed + 3, **moved))
     if augment.contrast:
-        layers.append(keras.layers.RandomContrast(augment.contrast, value_range=(-1, 1), seed=seed))
+        layers.append(keras.layers.RandomContrast(augment.contrast, value_range=(-1, 1), seed=seed + 4))
     if augment.brightness:
-        layers.append(keras.layers.RandomBrightness(augment.brightness, value_range=(-1, 1), seed=seed))
+        layers.append(keras.layers.RandomBrightness(augment.brightness, value_range=(-1, 1), seed=seed + 5))
     return layers
+
+
+def restart_randomness(graph: keras.Model, classifier: keras.Model, seed: int) -> None:
+    """Make augmentation and dropout depend on ``seed`` alone.
+
+    A saved Keras model does not hold the state of its random layers, so a resumed run could not repeat what an
+    uninterrupted one does without this.
+    """
+    layers = [*graph.layers, *classifier.layers]
+    found = [getattr(layer, "generator", None) or getattr(layer, "seed_generator", None) for layer in layers]
+    for position, generator in enumerate(generator for generator in found if generator is not None):
+        generator.state.assign(np.array([seed, position << 20], generator.state.dtype))
 
 
 def unfreeze_top(classifier: keras.Model, share: float) -> None:
@@ -92,4 +109,4 @@ def _load_backbone(backbone: keras.Model, weights: Path) -> None:
     try:
         backbone.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
-        raise DataError(f"{weights} does not fit {backbone.name}: {error}") from error
+        raise DataError(f"{weights} does not fit {backbone.name} of this width: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,15 +17,17 @@ if TYPE_CHECKING:
 def interpreter_module() -> tuple[Any, str, str]:
     """The interpreter module that this machine has, with its name and version."""
     try:
+        import ai_edge_litert
         from ai_edge_litert import interpreter
 
-        return interpreter, "litert", importlib.metadata.version("ai-edge-litert")
+        return interpreter, "litert", ai_edge_litert.__version__
     except ImportError as missing:
         try:
+            import tflite_runtime
             from tflite_runtime import interpreter as fallback
         except ImportError:
             raise MissingPackageError("ai-edge-litert", "tflite-runtime", str(missing)) from missing
-        return fallback, "tflite-runtime", importlib.metadata.version("tflite-runtime")
+        return fallback, "tflite-runtime", tflite_runtime.__version__
 
 
 def open_interpreter(content: bytes, *, name: str, threads: int = 1) -> Any:

@@ -40,7 +40,7 @@ def read_header(data: bytes) -> PictureHeader:
         if re.match(magic, data, re.DOTALL):
             try:
                 return parse(name, data)
-            except (struct.error, IndexError):  # it points behind the end of the file
+            except (struct.error, IndexError, OverflowError):  # it points behind the end of the file
                 return PictureHeader(name, damage=CUT_OFF)
     return PictureHeader("unknown")
 

@@ -1,0 +1,68 @@
+"""What an export is told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from fer_edge_runtime.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """One export.
+
+    Attributes:
+        run: folder of a finished training run.
+        out: bundle folder to make.
+        data: the data set the run was trained on; None takes the path that the run recorded. Its digest must match.
+        name: of the bundle; empty takes the run folder's name.
+        version: of the bundle.
+        calibration_faces: training faces, balanced over the classes, that set the ranges of the integer tensors.
+        framing_faces: training faces shown to each detector to learn the data set's framing.
+        yunet: a YuNet file whose framing is measured too; None takes the one measured on FER2013.
+        seed: of every draw.
+        max_drop_points: the gate: percentage points of PublicTest accuracy that int8 may lose against float.
+        onnx: also make the ONNX artefact.
+        keep_float: put the float32 TFLite model into the bundle as well.
+        uncertain_below: probability under which the device says ``uncertain``.
+        threads: of the engines that evaluate.
+        overwrite: replace the bundle that ``out`` holds.
+    """
+
+    run: Path
+    out: Path
+    data: Path | None = None
+    name: str = ""
+    version: str = "1.0.0"
+    calibration_faces: int = 500
+    framing_faces: int = 2000
+    yunet: Path | None = None
+    seed: int = 7
+    max_drop_points: float = 1.5
+    onnx: bool = True
+    keep_float: bool = False
+    uncertain_below: float = 0.4
+    threads: int = 2
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values that no export could use."""
+        checks = (
+            ("calibration_faces", self.calibration_faces, 1 <= self.calibration_faces <= 20_000, "1 to 20000"),
+            ("framing_faces", self.framing_faces, self.framing_faces >= 1, "1 or more"),
+            ("max_drop_points", self.max_drop_points, math.isfinite(self.max_drop_points), "a finite number of percentage points"),
+            ("uncertain_below", self.uncertain_below, 0 <= self.uncertain_below <= 1, "0 to 1"),
+            ("threads", self.threads, self.threads >= 1, "1 or more"),
+            ("seed", self.seed, self.seed >= 0, "0 or more"),
+            ("name", self.name, len(self.name) <= 100 and self.name.isprintable(), "at most 100 printable characters"),
+        )
+        for name, value, good, allowed in checks:
+            if not good:
+                raise ConfigError(f"{name} = {value!r} cannot be used; allowed: {allowed}.")
+
+    @property
+    def bundle_name(self) -> str:
+        """The name that the manifest carries."""
+        return self.name or self.run.resolve().name

@@ -1,0 +1,152 @@
+"""The ONNX artefact, made from the int8 TFLite one: same weights, same grid, so that both give the same answers.
+
+Activations become uint8 (zero points move by 128, nothing else changes): ONNX Runtime has fast uint8 × int8 kernels on
+x86, while int8 × int8 makes it fall back to float for some layers. Weights stay int8, one scale per channel.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, numpy_helper
+
+from fer_edge_export.errors import ExportError
+from fer_edge_export.quiet import quiet
+from fer_edge_export.tflite import LSB, batch_difference
+from fer_edge_runtime.engines.onnx import OnnxEngine
+from fer_edge_runtime.manifest import TensorSpec
+
+OPSET = 17
+IR_VERSION = 8  # what opset 17 came with; ONNX Runtime reads it since 1.12
+INPUT, OUTPUT = "faces", "scores"
+_QDQ = ("QuantizeLinear", "DequantizeLinear")
+_FLOAT_WORK = ("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm")
+
+
+def convert_onnx(tflite: bytes) -> bytes:
+    """An int8 TFLite classifier as ONNX: ``faces`` (batch, H, W, 3) uint8 to ``scores`` (batch, classes) uint8.
+
+    Raises:
+        ExportError: the conversion failed or the graph is not valid.
+    """
+    model = _from_tflite(tflite)
+    try:
+        to_uint8(model)
+        rename_ends(model)
+        model.ir_version = IR_VERSION
+        model.producer_name, model.doc_string = "fer-edge", ""
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, KeyError, ValueError) as error:
+        raise ExportError(f"The ONNX graph made from the TFLite model is not valid: {error}") from error
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _from_tflite(tflite: bytes) -> Any:
+    with tempfile.TemporaryDirectory() as folder, quiet() as noise:
+        import tf2onnx
+
+        source = Path(folder) / "model.tflite"
+        source.write_bytes(tflite)
+        try:
+            model, _ = tf2onnx.convert.from_tflite(str(source), opset=OPSET)
+        except Exception as error:  # tf2onnx raises plain exceptions of many kinds
+            raise ExportError(f"tf2onnx could not convert the int8 TFLite model: {error}\n{noise()}".rstrip()) from error
+    return model
+
+
+def to_uint8(model: Any) -> None:
+    """Move every int8 activation to uint8 in place: zero points rise by 128, weights keep int8."""
+    graph = model.graph
+    constants = {constant.name: constant for constant in graph.initializer}
+    added: dict[str, Any] = {}
+    for node in graph.node:
+        if node.op_type not in _QDQ or node.input[0] in constants or len(node.input) < 3:
+            continue
+        zero_point = constants[node.input[2]]
+        if zero_point.data_type != TensorProto.INT8:
+            continue
+        name = f"{node.input[2]}_u8"
+        moved = (numpy_helper.to_array(zero_point).astype(np.int16) + 128).astype(np.uint8)
+        added.setdefault(name, numpy_helper.from_array(moved, name))
+        node.input[2] = name
+    graph.initializer.extend(added.values())
+    for value in (*graph.input, *graph.output):
+        if value.type.tensor_type.elem_type == TensorProto.INT8:
+            value.type.tensor_type.elem_type = TensorProto.UINT8
+    del graph.value_info[:]
+    used = {name for node in graph.node for name in node.input}
+    for constant in [c for c in graph.initializer if c.name not in used]:
+        graph.initializer.remove(constant)
+
+
+def rename_ends(model: Any) -> None:
+    """Call the input ``faces``, the output ``scores`` and their first axis ``batch``, in place."""
+    graph = model.graph
+    if len(graph.input) != 1 or len(graph.output) != 1:
+        raise ValueError(f"{len(graph.input)} inputs and {len(graph.output)} outputs; a classifier has one of each")
+    names = {graph.input[0].name: INPUT, graph.output[0].name: OUTPUT}
+    for node in graph.node:
+        for names_of in (node.input, node.output):
+            for position, name in enumerate(names_of):
+                names_of[position] = names.get(name, name)
+    for value in (graph.input[0], graph.output[0]):
+        value.name = names[value.name]
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+
+
+def tensors_of(tflite_input: TensorSpec, tflite_output: TensorSpec) -> tuple[TensorSpec, TensorSpec]:
+    """The ONNX model's tensors as the manifest describes them: the TFLite model's grid, moved from int8 to uint8."""
+
+    def moved(tensor: TensorSpec, name: str) -> TensorSpec:
+        return TensorSpec(name, tensor.shape, "uint8", tensor.layout, tensor.scale, tensor.zero_point + 128)
+
+    return moved(tflite_input, INPUT), moved(tflite_output, OUTPUT)
+
+
+def check_onnx(content: bytes, output: TensorSpec, samples: NDArray[np.uint8]) -> dict[str, Any]:
+    """Prove that ONNX Runtime runs the model in integers and in any batch.
+
+    Args:
+        content: the model.
+        output: of the manifest, for its scale.
+        samples: (3 or more, H, W, 3) uint8 inputs from real faces.
+
+    Returns:
+        Facts for the report: operators after ONNX Runtime's optimisation, and the difference of a batch to single faces.
+
+    Raises:
+        ExportError: float work is left, weights are not int8, or the batch is fixed.
+    """
+    operators = optimised_operators(content)
+    left = {name: operators[name] for name in _FLOAT_WORK if operators.get(name)}
+    if left or not operators.get("QLinearConv"):
+        raise ExportError(
+            f"ONNX Runtime {onnxruntime.__version__} would run this model in float: {left or 'no QLinearConv'} "
+            f"(QLinearConv: {operators.get('QLinearConv', 0)})."
+        )
+    weights = [c for c in onnx.load_from_string(content).graph.initializer if len(c.dims) == 4]
+    if not weights or any(c.data_type != TensorProto.INT8 for c in weights):
+        raise ExportError("The ONNX model's convolution weights are not all int8.")
+    engine = OnnxEngine(content, name="model.int8.onnx", output=output)
+    difference = batch_difference(engine, samples[:3])
+    if not difference <= 2 * LSB:
+        raise ExportError(f"ONNX: a batch of three faces differs from three single ones by {difference:.4f}.")
+    return {"operators": operators, "batch_difference": difference}
+
+
+def optimised_operators(content: bytes) -> dict[str, int]:
+    """Operator counts of the graph that ONNX Runtime really executes on this machine's CPU."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "optimised.onnx"
+        options = onnxruntime.SessionOptions()
+        options.optimized_model_filepath = str(target)
+        options.log_severity_level = 4
+        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return dict(Counter(node.op_type for node in onnx.load(target).graph.node))

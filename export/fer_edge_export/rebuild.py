@@ -1,0 +1,71 @@
+"""The trained classifier again, in `tf_keras`: what TensorFlow's converter and its quantization tools understand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tf_keras
+from numpy.typing import NDArray
+
+from fer_edge_export.errors import ExportError
+from fer_edge_train.architectures import build_classifier
+from fer_edge_train.config import TrainConfig
+
+TOLERANCE = 1e-5  # batch normalisation differs between the two libraries in the last bits (3e-8 measured)
+
+
+def rebuild_classifier(model_file: Path, config: TrainConfig, *, classes: int, inputs: NDArray[np.float32]) -> tuple[Any, float]:
+    """The classifier of a run as a standalone `tf_keras` model.
+
+    Weights are copied by order: both libraries list them alike, only some names differ.
+
+    Args:
+        model_file: the run's ``model.keras`` (the training graph with the classifier inside).
+        config: the run's recipe.
+        classes: number of labels.
+        inputs: (N, size, size, 3) float32 in [-1, 1]: real faces on which the two must agree.
+
+    Returns:
+        ``(model, difference)``: the flat model, (N, size, size, 3) float32 to (N, classes) float32 probabilities, and
+        the largest difference of a probability between it and the original.
+
+    Raises:
+        ExportError: the file does not hold that classifier, or the outputs differ by more than 1e-5.
+    """
+    original = _load(model_file, config.architecture)
+    model, _ = build_classifier(
+        config.architecture, keras=tf_keras, input_size=config.input_size, width=config.width, classes=classes, dropout=config.dropout
+    )
+    weights = original.get_weights()
+    shapes, wanted = [w.shape for w in weights], [w.shape for w in model.get_weights()]
+    if shapes != wanted:
+        first = next((i for i, pair in enumerate(zip(shapes, wanted, strict=False)) if pair[0] != pair[1]), min(len(shapes), len(wanted)))
+        raise ExportError(
+            f"{model_file}: {len(shapes)} weight arrays, the rebuilt {config.architecture} has {len(wanted)}; the first that differs is "
+            f"number {first}. Was the run trained with another version of fer-edge?"
+        )
+    model.set_weights(weights)
+    difference = float(np.max(np.abs(predict(model, inputs) - predict(original, inputs))))
+    if not difference <= TOLERANCE:
+        raise ExportError(
+            f"{model_file}: the rebuilt classifier differs from the trained one by {difference:.2g} on {len(inputs)} faces "
+            f"(at most {TOLERANCE:g} is allowed)."
+        )
+    return model, difference
+
+
+def predict(model: Any, inputs: NDArray[np.float32], *, batch: int = 64) -> NDArray[np.float32]:
+    """(N, classes) float32 probabilities in inference mode, from a model of either library."""
+    parts = [np.asarray(model(inputs[i : i + batch], training=False), np.float32) for i in range(0, len(inputs), batch)]
+    return np.concatenate(parts)
+
+
+def _load(model_file: Path, architecture: str) -> Any:
+    try:
+        graph = keras.models.load_model(model_file, compile=False)
+        return graph.get_layer(architecture)
+    except (ValueError, OSError, KeyError, TypeError) as error:
+        raise ExportError(f"{model_file} holds no '{architecture}' classifier that Keras {keras.__version__} can load: {error}") from error

@@ -1,0 +1,120 @@
+"""TFLite artefacts: float32 as the reference, and full-integer int8 (int8 in, int8 out, one scale per weight channel).
+
+Quantization here is post-training: ranges come from real calibration faces. A quantization-aware model takes the same
+road through `convert_int8`, whose ranges it then brings along.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from fer_edge_export.errors import ExportError
+from fer_edge_export.quiet import quiet
+from fer_edge_runtime.engines.litert import LiteRTEngine, interpreter_module
+
+LSB = 1 / 256  # one step of the softmax output
+_INTEGERS = ("int8", "int32", "int64")
+
+
+def convert_float(model: Any) -> bytes:
+    """A `tf_keras` classifier as float32 TFLite, batch left open."""
+    return _convert(tf.lite.TFLiteConverter.from_keras_model(model), "float32")
+
+
+def convert_int8(model: Any, inputs: NDArray[np.float32]) -> bytes:
+    """A `tf_keras` classifier as full-integer TFLite.
+
+    Args:
+        model: the classifier.
+        inputs: (N, size, size, 3) float32 in [-1, 1]: calibration faces, made by `fer_edge_runtime.preprocess.to_input`.
+
+    Raises:
+        ExportError: the converter failed.
+    """
+
+    def representative() -> Iterator[list[NDArray[np.float32]]]:
+        for index in range(len(inputs)):
+            yield [inputs[index : index + 1]]
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.int8
+    converter.inference_output_type = tf.int8
+    return _convert(converter, "int8")
+
+
+def _convert(converter: Any, precision: str) -> bytes:
+    with quiet() as noise:
+        try:
+            return bytes(converter.convert())
+        except Exception as error:  # the converter raises whatever its C++ passes raise
+            raise ExportError(f"TensorFlow could not convert the model to {precision} TFLite: {error}\n{noise()}".rstrip()) from error
+
+
+def check_int8(content: bytes, samples: NDArray[np.int8]) -> dict[str, Any]:
+    """Prove that a model is what `convert_int8` promises.
+
+    Args:
+        content: the flatbuffer.
+        samples: (3 or more, size, size, 3) int8 inputs from real faces.
+
+    Returns:
+        Facts for the report: operator counts, and the largest difference between a batch and single faces.
+
+    Raises:
+        ExportError: a float tensor is left, weights have one scale for all channels, or the batch cannot be resized.
+    """
+    operators, floats, per_channel = inspect_graph(content)
+    if floats:
+        raise ExportError(f"The int8 TFLite model still computes in float: {', '.join(floats[:5])} ({len(floats)} in all).")
+    if not per_channel:
+        raise ExportError("The int8 TFLite model has no weights with one scale per channel.")
+    engine = LiteRTEngine(content, name="model.int8.tflite")
+    for role, tensor in (("input", engine.input), ("output", engine.output)):
+        if tensor.dtype != "int8":
+            raise ExportError(f"The int8 TFLite model's {role} is {tensor.dtype}, not int8.")
+    difference = batch_difference(engine, samples[:3])
+    if not difference <= 2 * LSB:
+        raise ExportError(f"A batch of three faces differs from three single ones by {difference:.4f}: the batch cannot be resized.")
+    return {"operators": operators, "per_channel_tensors": per_channel, "batch_difference": difference}
+
+
+def inspect_graph(content: bytes) -> tuple[dict[str, int], list[str], int]:
+    """Look into a TFLite graph as it is stored, without a delegate.
+
+    Returns:
+        ``(operators, floats, per_channel)``: operator name -> count, ``OPERATOR (tensor)`` for each operator that
+        reads or writes a non-integer tensor, and the number of tensors with more than one scale.
+    """
+    module = interpreter_module()[0]
+    plain = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = module.Interpreter(model_content=content, experimental_op_resolver_type=plain)
+    interpreter.allocate_tensors()
+    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+    operators: Counter[str] = Counter()
+    floats = []
+    for operator in interpreter._get_ops_details():
+        operators[operator["op_name"]] += 1
+        used = [*operator["inputs"], *operator["outputs"]]
+        for tensor in (tensors[i] for i in used if i in tensors):
+            if np.dtype(tensor["dtype"]).name not in _INTEGERS:
+                floats.append(f"{operator['op_name']} ({tensor['name'][:60]})")
+    per_channel = sum(len(tensor["quantization_parameters"]["scales"]) > 1 for tensor in tensors.values())
+    return dict(operators), floats, per_channel
+
+
+def batch_difference(engine: Any, batch: NDArray[Any]) -> float:
+    """Largest difference of a probability between one batch and its faces one by one."""
+    together = engine.run(batch)
+    singles = np.concatenate([engine.run(batch[i : i + 1]) for i in range(len(batch))])
+    if together.shape != singles.shape:
+        return float("inf")
+    return float(np.max(np.abs(together - singles)))
