@@ -89,9 +89,13 @@ def test_json_lines_refuse_a_number_that_json_lacks(tmp_path):
 
 
 def test_json_lines_are_kept_when_the_run_is_interrupted(tmp_path):
-    with pytest.raises(KeyboardInterrupt), JsonLinesSink(str(tmp_path / "out")) as sink:
-        send(sink, [make_frame()])
-        raise KeyboardInterrupt
+    def interrupted_run():
+        with JsonLinesSink(str(tmp_path / "out")) as sink:
+            send(sink, [make_frame()])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_run()
     assert (tmp_path / "out").read_text().count("\n") == 1
 
 

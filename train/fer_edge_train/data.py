@@ -199,8 +199,9 @@ def _read_folders(path: Path, seed: int) -> FaceDataset:
     ]
     if not rows:
         raise DataError(f"{path} holds no pictures ({', '.join(PICTURE_SUFFIXES)}).")
+    filled = {label for _, label, usage in rows if usage == "Training"}
     for label, name in enumerate(names):
-        if (label, "Training") not in {row[1:] for row in rows}:
+        if label not in filled:
             raise DataError(f"The class folder {roots['Training'] / name} holds no pictures.")
     images = np.stack([_decode(_read(picture), str(picture)) for picture, _, _ in rows])
     data = FaceDataset(

@@ -22,8 +22,10 @@ class Progress:
         stage: ``head``, ``finetune`` or ``done``.
         epoch: epochs of that stage that are finished.
         best_accuracy: best validation accuracy so far, over both stages.
-        stale_epochs: fine-tuning epochs since the best one.
+        best_epoch: the epoch that reached it, such as ``finetune 3``.
+        stale_epochs: epochs of this stage since the best one.
         history: one record an epoch.
+        last_model: file of the model as it was after the last of them; naming it here makes the two one commit.
     """
 
     stage: str = "head"
@@ -32,6 +34,7 @@ class Progress:
     best_epoch: str = ""
     stale_epochs: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    last_model: str = "last.keras"
 
 
 class RunFolder:
@@ -39,52 +42,88 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.last_model = path / "last.keras"
         self.best_model = path / "model.keras"
         self.config_file = path / "config.json"
         self.progress_file = path / "progress.json"
         self.metrics_file = path / "metrics.json"
 
-    def start(self, config: TrainConfig, facts: dict[str, Any], *, resume: bool) -> Progress:
-        """Make the folder, or continue the run in it.
+    def start(self, config: TrainConfig, digest: str, *, resume: bool) -> Progress:
+        """Make the folder, or say where the run in it stands.
+
+        Args:
+            config: the recipe.
+            digest: of the data set.
+            resume: continue a run that is there.
 
         Raises:
             ConfigError: the folder holds a run and ``resume`` is off, or it was made by another recipe or data set.
+            DataError: the run's own files are damaged.
+            OutputError: the folder cannot be made.
         """
-        record = {"config": config.to_dict(), **facts}
-        if self.config_file.exists():
-            if not resume:
-                raise ConfigError(
-                    f"{self.path} already holds a training run. Continue it with --resume, or name another --out."
-                )
-            before = read_json(self.config_file)
-            for key in ("config", "dataset_digest"):
-                if before.get(key) != record[key]:
-                    raise ConfigError(
-                        f"{self.path} was started with another {key}; --resume needs the same one. Name another --out."
-                    )
-            return self._read_progress()
-        if self.path.exists() and any(self.path.iterdir()):
-            raise ConfigError(f"{self.path} is not empty and holds no training run. Name another --out.")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            present = sorted(entry.name for entry in self.path.iterdir())
         except OSError as error:
             raise OutputError(f"The run folder {self.path} cannot be made: {error.strerror}.") from error
-        write_json(self.config_file, record)
-        return Progress()
+        if self.config_file.name not in present:
+            if present:
+                raise ConfigError(f"{self.path} is not empty and holds no training run. Name another --out.")
+            return Progress()
+        if not resume:
+            raise ConfigError(
+                f"{self.path} already holds a training run. Continue it with --resume, or name another --out."
+            )
+        self._check_same(config, digest)
+        for leftover in self.path.glob(".*.tmp*"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
+        return self._read_progress()
+
+    def _check_same(self, config: TrainConfig, digest: str) -> None:
+        before = read_json(self.config_file)
+        recipe = TrainConfig.from_dict(before.get("config", {}), where=str(self.config_file))
+        old, new = _flat(recipe.to_dict()), _flat(config.to_dict())
+        changed = [f"{key} = {old[key]!r}, now {new[key]!r}" for key in new if old[key] != new[key]]
+        if changed:
+            raise ConfigError(
+                f"{self.path} was started with another recipe ({'; '.join(changed)}); --resume needs the same one. "
+                "Name another --out."
+            )
+        if before.get("dataset_digest") != digest:
+            raise ConfigError(
+                f"{self.path} was started with other data ({before.get('dataset')}); --resume needs the same rows. "
+                "Name another --out."
+            )
 
     def _read_progress(self) -> Progress:
         if not self.progress_file.exists():
             return Progress()
-        return Progress(**read_json(self.progress_file))
+        try:
+            progress = Progress(**read_json(self.progress_file))
+        except TypeError as error:
+            raise DataError(f"{self.progress_file} is not what fer-edge train wrote: {error}.") from error
+        if progress.history:
+            self._keep_best(progress)  # in case the process ended right after its last commit
+        return progress
+
+    def commit(self, model: Any, progress: Progress) -> None:
+        """Save an epoch's model and then where the run stands; a crash at any point leaves the epoch done or not done."""
+        previous = self.path / progress.last_model
+        progress.last_model = f"last-{len(progress.history)}.keras"
+        write_whole(self.path / progress.last_model, lambda temporary: model.save(temporary))
+        self.save_progress(progress)
+        self._keep_best(progress)
+        previous.unlink(missing_ok=True)
+
+    def _keep_best(self, progress: Progress) -> None:
+        """Copy the last epoch's model to ``model.keras`` if it is the best one."""
+        last = progress.history[-1]
+        source = self.path / progress.last_model
+        if progress.best_epoch == f"{last['stage']} {last['epoch']}" and source.exists():
+            write_whole(self.best_model, lambda temporary: shutil.copyfile(source, temporary))
 
     def save_progress(self, progress: Progress) -> None:
         """Write where the run stands."""
         write_json(self.progress_file, asdict(progress))
-
-    def save_model(self, model: Any, target: Path) -> None:
-        """Save a Keras model under a temporary name, then rename: a reader never sees half a file."""
-        write_whole(target, lambda temporary: model.save(temporary))
 
 
 def load_run(path: Path) -> tuple[RunFolder, TrainConfig, dict[str, Any]]:
@@ -122,7 +161,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then rename it into place."""
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    temporary = path.with_name(f".{path.stem}.tmp{os.getpid()}{path.suffix}")
     try:
         write(temporary)
         temporary.replace(path)
@@ -131,3 +170,11 @@ def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
         raise OutputError(f"{path} cannot be written: {error.strerror or error} ({free} MiB free).") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return flat

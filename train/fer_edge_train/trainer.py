@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import platform
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge_runtime.errors import DataError
 from fer_edge_train.config import TrainConfig
 from fer_edge_train.data import FaceDataset
 from fer_edge_train.metrics import evaluate
-from fer_edge_train.network import build_training_model, unfreeze_top
+from fer_edge_train.network import build_training_model, restart_randomness, unfreeze_top
 from fer_edge_train.run_folder import Progress, RunFolder, read_json, write_json
 
 EVALUATION_BATCH = 256
@@ -58,40 +61,45 @@ def train(
         ConfigError, DataError, OutputError: see `RunFolder.start` and `build_training_model`.
     """
     run = RunFolder(out)
-    facts = {
-        "dataset_digest": data.digest(), "dataset": data.source, "labels": list(data.names), "counts": data.counts(),
-        "weights": str(weights) if weights else None, "versions": _versions(),
-    }  # fmt: skip
-    progress = run.start(config, facts, resume=resume)
+    digest = data.digest()
+    progress = run.start(config, digest, resume=resume)
     if progress.stage == "done":
         listener.say(f"The run in {out} is already complete.")
         return read_json(run.metrics_file) if run.metrics_file.exists() else _report(run, data, progress)
     keras.utils.set_random_seed(config.seed)
-    if run.last_model.exists() and progress.history:
-        graph = keras.models.load_model(run.last_model)
+    if progress.history:
+        graph = _load(run.path / progress.last_model)
         classifier = graph.get_layer(config.architecture)
-        listener.say(f"Continuing {out}: {progress.stage}, {progress.epoch} epoch(s) done.")
+        listener.say(f"Continuing {out}: {progress.stage}, {progress.epoch} epoch(s) of this stage done.")
     else:
-        progress = Progress()
         graph, classifier = build_training_model(config, len(data.names), weights)
+        # Only now: a wrong weights file leaves no run behind that a second try would trip over.
+        write_json(run.config_file, {
+            "config": config.to_dict(), "dataset_digest": digest, "dataset": str(Path(data.source).resolve()),
+            "labels": list(data.names), "counts": data.counts(), "weights": str(weights.resolve()) if weights else None,
+            "versions": versions(),
+        })  # fmt: skip
     if progress.stage == "head":
+        unfreeze_top(classifier, 0.0)
         if progress.epoch == 0:
-            unfreeze_top(classifier, 0.0)
             _compile(graph, config, keras.optimizers.Adam(config.head.learning_rate))
-        listener.say(f"Stage 1, head: {_learning(classifier)}.")
-        _run_stage(graph, config, data, run, progress, listener, epochs=config.head.epochs, patience=None)
-        progress.stage, progress.epoch = "finetune", 0
+        if progress.epoch < config.head.epochs:
+            listener.say(f"Stage 1, head: {_learning(classifier)}.")
+        _run_stage(graph, classifier, config, data, run, progress, listener, epochs=config.head.epochs, patience=None)
+        progress.stage, progress.epoch, progress.stale_epochs = "finetune", 0, 0
     if progress.stage == "finetune":
+        unfreeze_top(classifier, config.finetune.unfreeze)
         if progress.epoch == 0:
-            unfreeze_top(classifier, config.finetune.unfreeze)
             steps = -(-int(np.sum(data.usage == "Training")) // config.batch_size)
             rate = keras.optimizers.schedules.CosineDecay(
                 config.finetune.learning_rate, max(1, steps * config.finetune.epochs)
             )
             _compile(graph, config, keras.optimizers.AdamW(rate, weight_decay=config.finetune.weight_decay))
-        listener.say(f"Stage 2, fine-tune: {_learning(classifier)}.")
+        if progress.epoch < config.finetune.epochs:
+            listener.say(f"Stage 2, fine-tune: {_learning(classifier)}.")
         _run_stage(
             graph,
+            classifier,
             config,
             data,
             run,
@@ -111,8 +119,8 @@ def _compile(graph: keras.Model, config: TrainConfig, optimizer: Any) -> None:
 
 
 def _run_stage(
-    graph: keras.Model, config: TrainConfig, data: FaceDataset, run: RunFolder, progress: Progress, listener: Listener,
-    *, epochs: int, patience: int | None,
+    graph: keras.Model, classifier: keras.Model, config: TrainConfig, data: FaceDataset, run: RunFolder,
+    progress: Progress, listener: Listener, *, epochs: int, patience: int | None,
 ) -> None:  # fmt: skip
     images, labels = data.part("Training")
     targets = np.eye(len(data.names), dtype=np.float32)[labels]
@@ -122,6 +130,7 @@ def _run_stage(
         began = time.perf_counter()
         seed = config.seed + 1000 * (progress.stage == "finetune") + progress.epoch
         order = np.random.default_rng(seed).permutation(len(images))
+        restart_randomness(graph, classifier, seed)
         listener.start(f"{progress.stage} {progress.epoch + 1}/{epochs}", -(-len(images) // config.batch_size))
         log = graph.fit(
             images[order, :, :, None], targets[order], batch_size=config.batch_size, shuffle=False, verbose=0,
@@ -138,9 +147,7 @@ def _run_stage(
         })  # fmt: skip
         if better:
             progress.best_accuracy, progress.best_epoch = result["accuracy"], f"{progress.stage} {progress.epoch}"
-            run.save_model(graph, run.best_model)
-        run.save_model(graph, run.last_model)
-        run.save_progress(progress)
+        run.commit(graph, progress)
         listener.say(
             f"{progress.stage} {progress.epoch}/{epochs}: loss {log['loss'][-1]:.3f}, train {log['accuracy'][-1]:.1%}, "
             f"PublicTest {result['accuracy']:.2%}{' (best so far)' if better else ''}, {time.perf_counter() - began:.0f} s"
@@ -151,8 +158,8 @@ def class_weights(labels: NDArray[np.int64], classes: int, mode: str) -> dict[in
     """Loss weight per class, of mean 1 over the rows: ``sqrt`` or ``balanced`` inverse frequency; ``none`` gives None."""
     if mode == "none":
         return None
-    counts = np.maximum(np.bincount(labels, minlength=classes), 1)
-    weight = (1 / counts) ** (0.5 if mode == "sqrt" else 1.0)
+    counts = np.bincount(labels, minlength=classes)
+    weight = (1 / np.maximum(counts, 1)) ** (0.5 if mode == "sqrt" else 1.0)
     weight *= counts.sum() / (weight * counts).sum()
     return {label: float(value) for label, value in enumerate(weight)}
 
@@ -162,8 +169,15 @@ def predict(graph: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32
     return np.asarray(graph.predict(images[..., None], batch_size=EVALUATION_BATCH, verbose=0), np.float32)
 
 
+def _load(path: Path) -> keras.Model:
+    try:
+        return keras.models.load_model(path)
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path} cannot be read as a Keras model: {error} Start again with another --out.") from error
+
+
 def _report(run: RunFolder, data: FaceDataset, progress: Progress) -> dict[str, Any]:
-    graph = keras.models.load_model(run.best_model)
+    graph = _load(run.best_model)
     metrics: dict[str, Any] = {
         "artefact": "training graph, float32", "protocol": "single crop", "best_epoch": progress.best_epoch, "history": progress.history,
     }  # fmt: skip
@@ -180,8 +194,10 @@ def _learning(classifier: keras.Model) -> str:
     return f"{learning} layers learn, {len(classifier.layers) - learning} are frozen ({weights:,} trainable weights)"
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What a run depends on: Python, machine, Keras, its backend and that backend's version, numpy."""
+    backend = keras.backend.backend()
     return {
         "python": platform.python_version(), "machine": platform.machine(), "keras": keras.__version__,
-        "backend": keras.backend.backend(), "numpy": np.__version__,
+        "backend": backend, backend: metadata.version(backend), "numpy": np.__version__,
     }  # fmt: skip

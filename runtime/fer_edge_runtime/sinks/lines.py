@@ -21,7 +21,7 @@ class LineOutput:
             OutputError: it cannot be written there.
         """
         self.target = target
-        self._part = None if target == "-" else PartFile(Path(target).expanduser())
+        self._part = None if target == "-" else PartFile(Path(os.path.expanduser(target)))  # noqa: PTH111 this one never raises
         self._failed = False
 
     def guard(self, source: str) -> None:

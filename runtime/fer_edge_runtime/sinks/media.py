@@ -41,9 +41,9 @@ def open_media(target: str, *, kind: SourceKind, total: int | None = None, fps: 
     Raises:
         OutputError: the name does not fit, or nothing can be written there.
     """
-    path = Path(target).expanduser()
+    path = Path(os.path.expanduser(target))  # noqa: PTH111 this one never raises
     suffix = path.suffix.lower()
-    folder = path.is_dir() or target.endswith(("/", os.sep)) or not suffix
+    folder = os.path.isdir(path) or target.endswith(("/", os.sep)) or not suffix  # noqa: PTH112 never raises
     if kind == "pictures":
         if folder:
             return PictureSink(path, folder=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from pathlib import Path
@@ -68,14 +69,20 @@ def _open_files(spec: str, stop: threading.Event | None) -> Source:
     """Pictures or a video, told apart by their first bytes rather than by their name."""
     from fer_edge_runtime.sources.picture import PictureSource, pictures_in
 
-    path = Path(spec).expanduser()
+    path = Path(os.path.expanduser(spec))  # noqa: PTH111 this one never raises
     name = display_name(spec)
     if "\0" in spec or not spec:
         raise SourceError(f"'{name}' is not a file name. {_HELP}")
-    if path.is_dir():
+    try:
+        folder, file, exists = path.is_dir(), path.is_file(), path.exists()
+    except OSError as error:
+        raise SourceError(f"{name}: cannot be read: {error.strerror or error}.") from error
+    if folder:
         return PictureSource(pictures_in(path), name=name, stop=stop)
-    if path.exists():
+    if file:
         return _open_file(path, name, stop)
+    if exists:
+        raise SourceError(f"{name}: neither a file nor a folder (a pipe or device?). {_HELP}")
     matches = _glob(path)
     if not matches:
         raise SourceError(f"{name}: no such file or folder, and no file matches it. {_HELP}")

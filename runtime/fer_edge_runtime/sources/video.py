@@ -140,7 +140,10 @@ class VideoSource(Source):
     def _check_end(self, index: int) -> None:
         """Tell a video that ended from one that broke; the stated count is an estimate in some containers."""
         if index == 0:
-            raise SourceError(f"{self.name}: it opens as a video, but not one frame can be decoded. It is damaged.")
+            raise SourceError(
+                f"{self.name}: it opens as a video, but not one frame can be decoded. It is damaged, or it is an "
+                "address whose server allows no seeking: then download it first."
+            )
         if self.total is not None and index < self.total - max(2, self.total // 50):
             problem = f"{self.name}: breaks off after {index} of about {self.total} frames; the file is damaged."
             self.problems.append(problem)

@@ -1,0 +1,96 @@
+"""Accuracy and parity of artefacts, measured with the runtime's own preprocessing and engines: what a device computes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge_runtime.engines import open_engine
+from fer_edge_runtime.manifest import Artefact, Preprocess
+from fer_edge_runtime.preprocess import to_input
+from fer_edge_train.data import FaceDataset
+from fer_edge_train.metrics import evaluate
+
+BATCH = 64
+PROTOCOL = "single crop"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One artefact on one split.
+
+    Attributes:
+        artefact: file name.
+        precision: ``int8`` or ``float32``.
+        engine: the line of `EngineInfo`.
+        split: ``PublicTest`` or ``PrivateTest``.
+        probabilities: (N, classes) float32.
+        result: of `fer_edge_train.metrics.evaluate`.
+    """
+
+    artefact: str
+    precision: str
+    engine: str
+    split: str
+    probabilities: NDArray[np.float32]
+    result: dict[str, Any]
+
+    def summary(self) -> dict[str, Any]:
+        """The short form that a manifest carries."""
+        return {
+            "artefact": self.artefact, "precision": self.precision, "engine": self.engine, "split": self.split, "protocol": PROTOCOL,
+            **{key: self.result[key] for key in ("n", "accuracy", "interval95", "macro_f1")},
+        }  # fmt: skip
+
+
+def measure_artefact(
+    artefact: Artefact, content: bytes, data: FaceDataset, split: str, *, spec: Preprocess, threads: int,
+    progress: Callable[[int, int], None],
+) -> Measured:  # fmt: skip
+    """Run an artefact over one split of a data set.
+
+    Args:
+        artefact: its manifest entry.
+        content: its bytes.
+        data: the data set.
+        split: a usage of it.
+        spec: how faces become inputs.
+        threads: of the engine.
+        progress: called with faces done and faces in all.
+    """
+    faces, labels = data.part(split)
+    engine = open_engine(artefact, content, threads=threads)
+    parts = []
+    for start in range(0, len(faces), BATCH):
+        parts.append(engine.run(to_input(faces[start : start + BATCH], spec, artefact.input)).copy())
+        progress(min(start + BATCH, len(faces)), len(faces))
+    probabilities = np.concatenate(parts)
+    result = evaluate(labels, probabilities, data.names)
+    return Measured(artefact.path, artefact.precision, engine.describe().line(), split, probabilities, result)
+
+
+def compare(reference: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, float | int]:
+    """How closely two artefacts agree on the same faces.
+
+    Args:
+        reference: (N, classes) probabilities.
+        other: (N, classes) probabilities.
+
+    Returns:
+        ``n``, the share of faces with the same most likely label, and mean and largest absolute difference of a probability.
+    """
+    difference = np.abs(reference - other)
+    agreement = np.mean(reference.argmax(axis=1) == other.argmax(axis=1))
+    return {
+        "n": len(reference), "top1_agreement": round(float(agreement), 5),
+        "mean_abs_difference": round(float(difference.mean()), 6), "max_abs_difference": round(float(difference.max()), 5),
+    }  # fmt: skip
+
+
+def drop_points(reference: Measured, other: Measured) -> float:
+    """Percentage points of accuracy that ``other`` lost against ``reference``; negative when it gained."""
+    return round(100 * (reference.result["accuracy"] - other.result["accuracy"]), 3)

@@ -1,0 +1,94 @@
+"""Every artefact of a bundle, made from a run and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge_export.bundle_writer import describe_artefact
+from fer_edge_export.calibration import Calibration
+from fer_edge_export.errors import ExportError
+from fer_edge_export.onnx import MAX_DIFFERENCE, check_onnx, convert_onnx, tensors_of
+from fer_edge_export.rebuild import rebuild_classifier
+from fer_edge_export.source import Source
+from fer_edge_export.tflite import check_int8, convert_float, convert_int8
+from fer_edge_runtime.engines import open_engine
+from fer_edge_runtime.engines.litert import LiteRTEngine
+from fer_edge_runtime.manifest import Artefact, Preprocess, TensorSpec
+from fer_edge_runtime.preprocess import to_input
+
+INT8_TFLITE, INT8_ONNX, FLOAT_TFLITE = "model.int8.tflite", "model.int8.onnx", "model.fp32.tflite"
+_PROBE_FACES = 64
+
+
+@dataclass(frozen=True, slots=True)
+
+
+def make_models(config: ExportConfig, source: Source, spec: Preprocess, calibration: Calibration, say: Say) -> Models:
+    """Rebuild the classifier and convert it; every result is checked."""
+    from fer_edge_export.bundle_writer import describe_artefact
+    from fer_edge_export.rebuild import rebuild_classifier
+    from fer_edge_export.tflite import check_int8, convert_float, convert_int8
+    from fer_edge_runtime.engines.litert import LiteRTEngine
+    from fer_edge_runtime.manifest import TensorSpec
+    from fer_edge_runtime.preprocess import to_input
+
+    size = spec.input_size
+    inputs = to_input(calibration.faces, spec, TensorSpec("faces", (size, size, spec.channels), "float32", "HWC"))
+    probes = calibration.faces[:: max(1, len(calibration.faces) // _PROBE_FACES)]
+    model, difference = rebuild_classifier(
+        source.model_file, source.recipe, classes=len(source.data.names), inputs=inputs[:: max(1, len(inputs) // _PROBE_FACES)]
+    )
+    say(f"Rebuilt {source.recipe.architecture} in tf_keras: probabilities differ by at most {difference:.1g}.")
+    checks: dict[str, Any] = {"rebuild_difference": difference}
+    contents = {FLOAT_TFLITE: convert_float(model)}
+    say(f"Converting to int8 with {len(inputs)} training faces; this takes a minute or a few.")
+    contents[INT8_TFLITE] = convert_int8(model, inputs)
+    files = {}
+    for name, content in contents.items():
+        engine = LiteRTEngine(content, name=name)
+        precision = "int8" if name == INT8_TFLITE else "float32"
+        files[name] = (describe_artefact(name, content, precision=precision, input=engine.input, output=engine.output), content)
+    artefact = files[INT8_TFLITE][0]
+    checks[INT8_TFLITE] = check_int8(contents[INT8_TFLITE], _at_least_three(to_input(probes, spec, artefact.input)))
+    say(f"{INT8_TFLITE}: {artefact.size_bytes / 1e6:.2f} MB, all integer.")
+    if config.onnx:
+        entry, content, checks[INT8_ONNX] = _make_onnx(files[INT8_TFLITE], spec, probes)
+        files[INT8_ONNX] = (entry, content)
+        say(f"{INT8_ONNX}: {len(content) / 1e6:.2f} MB, all convolutions integer in ONNX Runtime.")
+    return Models(files, checks)
+
+
+def _make_onnx(tflite: tuple[Artefact, bytes], spec: Preprocess, probes: Any) -> tuple[Artefact, bytes, dict[str, Any]]:
+    import numpy as np
+
+    from fer_edge_export.bundle_writer import describe_artefact
+    from fer_edge_export.errors import ExportError
+    from fer_edge_export.onnx import MAX_DIFFERENCE, check_onnx, convert_onnx, tensors_of
+    from fer_edge_runtime.engines import open_engine
+    from fer_edge_runtime.preprocess import to_input
+
+    artefact, content = tflite
+    converted = convert_onnx(content)
+    input_tensor, output_tensor = tensors_of(artefact.input, artefact.output)
+    entry = describe_artefact(INT8_ONNX, converted, precision="int8", input=input_tensor, output=output_tensor)
+    checks = check_onnx(converted, output_tensor, _at_least_three(to_input(probes, spec, input_tensor)))
+    theirs = open_engine(entry, converted).run(to_input(probes, spec, input_tensor))
+    ours = open_engine(artefact, content).run(to_input(probes, spec, artefact.input))
+    checks["tflite_difference"] = float(np.max(np.abs(theirs - ours)))
+    if not checks["tflite_difference"] <= MAX_DIFFERENCE:
+        raise ExportError(
+            f"{INT8_ONNX} differs from {INT8_TFLITE} by {checks['tflite_difference']:.3f} on {len(probes)} faces; at most "
+            f"{MAX_DIFFERENCE:g} is allowed."
+        )
+    return entry, converted, checks
+
+
+def _at_least_three(inputs: Any) -> Any:
+    import numpy as np
+
+    return np.resize(inputs, (max(3, len(inputs)), *inputs.shape[1:]))

@@ -1,0 +1,67 @@
+"""What is exported: a finished run, the data it was trained on, and the preprocessing its training graph holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fer_edge_export.config import ExportConfig
+from fer_edge_export.errors import ExportError
+from fer_edge_runtime.errors import DataError
+from fer_edge_runtime.manifest import Preprocess
+from fer_edge_train.config import TrainConfig
+from fer_edge_train.data import FACE_SIZE, FaceDataset, load_dataset
+from fer_edge_train.run_folder import load_run, read_json
+
+_MAX_GAP = 0.01  # two preprocessings that differ by less are the same one with other rounding
+
+
+@dataclass(frozen=True, slots=True)
+
+
+def open_source(config: ExportConfig, say: Say) -> Source:
+    """The run and its data set, both checked.
+
+    Raises:
+        DataError: the run is not finished, or the data set is missing or not the one it was trained on.
+    """
+    from fer_edge_train.data import load_dataset
+    from fer_edge_train.run_folder import load_run, read_json
+
+    run, recipe, record = load_run(config.run)
+    path = config.data or Path(record["dataset"])
+    if not path.exists():
+        raise DataError(f"The data set of this run is not at {path}. Say where it is with --data; calibration and evaluation need it.")
+    say(f"Reading {path}.")
+    data = load_dataset(path, split=recipe.split, seed=recipe.seed)
+    digest = data.digest()
+    if digest != record["dataset_digest"]:
+        raise DataError(
+            f"{path} is not the data set that {config.run} was trained on: its digest is {digest[:12]}…, the run's is "
+            f"{str(record['dataset_digest'])[:12]}…. Give the right one with --data."
+        )
+    return Source(run.best_model, recipe, record, read_json(run.metrics_file), data)
+
+
+def base_spec(input_size: int) -> Preprocess:
+    """The preprocessing that the training graph holds, as the device executes it; framing is added once it is measured."""
+    from fer_edge_runtime.manifest import Preprocess
+    from fer_edge_train.data import FACE_SIZE
+
+    return Preprocess("grey", FACE_SIZE, input_size, 3, "linear", "eyes", 127.5, 127.5, {})
+
+
+def _check_training_gap(source: Source, reference: Measured, report: dict[str, Any]) -> None:
+    """The float artefact behind the device's preprocessing must score what the training graph scored."""
+    from fer_edge_export.errors import ExportError
+
+    trained = source.metrics[SELECTION]["accuracy"]
+    found, n = reference.result["accuracy"], reference.result["n"]
+    report["training_graph"] = {"split": SELECTION, "accuracy": trained, "runtime_float_accuracy": found}
+    if not abs(trained - found) <= _MAX_TRAINING_GAP + 2 / n:
+        raise ExportError(
+            f"The float32 model scores {found:.2%} on {SELECTION} when the runtime prepares the faces, the training graph {trained:.2%}: "
+            "the two do not prepare faces alike. The run was probably trained with another version of fer-edge."
+        )

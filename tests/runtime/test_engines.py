@@ -1,0 +1,89 @@
+"""Engines run the embedded model; choosing one is explicit."""
+
+import numpy as np
+import pytest
+from fer_edge_runtime.bundle import load_bundle
+from fer_edge_runtime.engines.select import choose, default_threads, missing_for_gpu
+from fer_edge_runtime.errors import BundleError, ConfigError, DeviceError
+from fer_edge_runtime.preprocess import to_input
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return load_bundle("default")
+
+
+@pytest.mark.parametrize("format", ["tflite", "onnx"])
+def test_batch_gives_what_single_faces_give(bundle, format):
+    artefact = bundle.artefact(format)
+    engine = bundle.open(artefact)
+    batch = to_input(bundle.crops[:5], bundle.manifest.preprocess, artefact.input)
+    together = engine.run(batch)
+    alone = np.concatenate([engine.run(batch[i : i + 1]) for i in range(len(batch))])
+    assert together.shape == (5, 7)
+    assert together.dtype == np.float32
+    np.testing.assert_allclose(together, alone, atol=1 / 128)
+    np.testing.assert_allclose(together.sum(axis=1), 1, atol=0.03)
+
+
+def test_both_engines_agree_on_the_golden_faces(bundle):
+    answers = []
+    for format in ("tflite", "onnx"):
+        artefact = bundle.artefact(format)
+        answers.append(bundle.open(artefact).run(to_input(bundle.crops, bundle.manifest.preprocess, artefact.input)))
+    assert np.abs(answers[0] - answers[1]).max() <= 0.05
+
+
+def test_description_says_library_version_delegate_and_threads(bundle):
+    info = bundle.open(bundle.artefact("tflite"), threads=2).describe()
+    assert (info.engine, info.device, info.delegate, info.threads) == ("litert", "cpu", "XNNPACK", 2)
+    assert info.version[0].isdigit()
+    assert "2 threads" in info.line()
+    onnx = bundle.open(bundle.artefact("onnx")).describe()
+    assert (onnx.engine, onnx.delegate) == ("onnxruntime", "CPUExecutionProvider")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"TFL3", bytes(range(256)) * 40])
+@pytest.mark.parametrize("format", ["tflite", "onnx"])
+def test_garbage_is_a_bundle_error(bundle, format, content):
+    from fer_edge_runtime.engines import open_engine
+
+    with pytest.raises(BundleError, match="is not an? "):
+        open_engine(bundle.artefact(format), content)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "format"),
+    [({}, "tflite"), ({"engine": "onnx"}, "onnx"), ({"engine": "litert", "device": "cpu", "threads": 3}, "tflite")],
+)
+def test_choice_follows_what_was_asked(arguments, format):
+    choice = choose(**arguments, formats=("tflite", "onnx"))
+    assert choice.format == format
+    assert choice.threads == arguments.get("threads", default_threads())
+    assert choice.reasons
+
+
+@pytest.mark.parametrize(
+    ("arguments", "formats", "error", "said"),
+    [
+        ({"engine": "tensorrt"}, ("tflite",), ConfigError, "Choose one of: auto, litert, onnx"),
+        ({"device": "tpu"}, ("tflite",), ConfigError, "Choose one of: auto, cpu, gpu"),
+        ({"threads": -1}, ("tflite",), ConfigError, "Give 1 to 256"),
+        ({"engine": "onnx"}, ("tflite",), ConfigError, "holds no onnx model"),
+        ({"device": "gpu"}, ("tflite",), DeviceError, "no GPU engine yet"),
+    ],
+)
+def test_impossible_choice_is_refused_with_a_reason(arguments, formats, error, said):
+    with pytest.raises(error) as refusal:
+        choose(**arguments, formats=formats)
+    assert said in str(refusal.value)
+
+
+def test_bundle_with_onnx_only_runs_on_onnx_runtime():
+    choice = choose(formats=("onnx",))
+    assert choice.format == "onnx"
+    assert "no TFLite model" in choice.reasons[0]
+
+
+def test_what_is_missing_for_a_gpu_is_a_list_of_sentences():
+    assert missing_for_gpu()[0].startswith("this release")

@@ -1,0 +1,44 @@
+"""`fer-edge doctor` says what this machine has."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import DEFAULT_BUNDLE
+
+FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
+
+
+def doctor(*arguments):
+    return subprocess.run([FER_EDGE, "doctor", *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_healthy_machine_passes_and_says_it_in_json():
+    done = doctor("--json")
+    assert done.returncode == 0, done.stdout
+    report = json.loads(done.stdout)
+    checks = {check["id"]: check for check in report["checks"]}
+    assert report["ok"] is True
+    assert {"python", "os", "architecture", "memory", "numpy", "ai-edge-litert", "onnxruntime", "opencv", "cameras", "bundle", "gpu"} <= set(checks)
+    assert checks["golden:model.int8.tflite"]["status"] == "PASS"
+    assert checks["golden:model.int8.onnx"]["status"] == "PASS"
+    assert all(check["status"] in ("PASS", "WARN", "FAIL") for check in report["checks"])
+    assert all(check["remedy"] for check in report["checks"] if check["status"] != "PASS")
+
+
+def test_words_go_to_stderr_with_one_line_a_check():
+    done = doctor()
+    assert done.stdout == ""
+    assert "PASS  bundle" in done.stderr
+
+
+def test_broken_bundle_fails_with_a_remedy(tmp_path):
+    copy = Path(shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle"))
+    (copy / "golden.npz").write_bytes(b"broken")
+    done = doctor("--model", str(copy), "--json")
+    assert done.returncode == 1
+    bundle = next(check for check in json.loads(done.stdout)["checks"] if check["id"] == "bundle")
+    assert bundle["status"] == "FAIL"
+    assert "golden.npz" in bundle["found"]

@@ -1,0 +1,68 @@
+"""What start-up imports: the runtime and its commands stay light."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import SAMPLES
+
+HEAVY = ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization", "torch", "jax", "pandas", "pyarrow", "matplotlib", "tf2onnx", "onnx")
+RUNTIME = ("numpy", "cv2", "ai_edge_litert", "onnxruntime")
+
+
+def modules_after(code: str) -> set[str]:
+    """Top-level modules loaded once ``code`` has run in a fresh interpreter."""
+    script = (
+        "import sys, json\n"
+        f"try:\n    exec({code!r})\nexcept SystemExit:\n    pass\n"
+        "sys.stderr.write('\\nMODULES' + json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
+    return set(json.loads(done.stderr.rpartition("MODULES")[2]))
+
+
+def command(*arguments: str) -> str:
+    return f"import sys; sys.argv = ['fer-edge', *{list(arguments)!r}]; from fer_edge.__main__ import main; main()"
+
+
+def test_importing_the_package_loads_nothing_else():
+    assert not modules_after("import fer_edge") & {*HEAVY, *RUNTIME, "typer", "rich"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["train", "--help"], ["export", "--help"]])
+def test_help_loads_neither_training_nor_runtime_libraries(arguments):
+    assert not modules_after(command(*arguments)) & {*HEAVY, *RUNTIME}
+
+
+def test_whole_run_on_the_cpu_loads_no_training_library(tmp_path):
+    loaded = modules_after(
+        command("run", "--source", "demo", "--save", str(tmp_path / "out.mp4"), "--json", str(tmp_path / "out.jsonl"),
+                "--csv", str(tmp_path / "out.csv"), "--serve", "127.0.0.1:0", "--max-frames", "5")
+    )  # fmt: skip
+    assert "ai_edge_litert" in loaded
+    assert not loaded & {*HEAVY, "onnxruntime"}
+
+
+def test_public_names_are_what_the_readme_says():
+    code = (
+        f"import cv2, fer_edge; faces = fer_edge.Recognizer.load('default')(cv2.imread({str(SAMPLES / 'astronaut.jpg')!r}));"
+        "assert [face.label for face in faces] == ['happy']; assert isinstance(faces[0], fer_edge.Face)"
+    )
+    assert "ai_edge_litert" in modules_after(code)
+
+
+def test_unknown_name_is_an_attribute_error():
+    import fer_edge
+
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        fer_edge.nothing  # noqa: B018
+    assert "Recognizer" in dir(fer_edge)
+
+
+def test_help_of_every_command_exits_with_0():
+    fer_edge = str(Path(sys.executable).with_name("fer-edge"))
+    for arguments in ([], ["run"], ["train"], ["export"], ["doctor"]):
+        done = subprocess.run([fer_edge, *arguments, "--help"], capture_output=True, text=True, check=True)
+        assert "Usage" in done.stdout
