@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fer_edge_export.evaluate import evaluate_artefact
+from fer_edge_export.evaluate import measure_artefact
 from fer_edge_runtime.bundle import load_bundle
 from fer_edge_train.data import load_dataset
 
@@ -28,12 +28,20 @@ def main() -> None:
     for metric in bundle.manifest.metrics:
         artefact = next((a for a in bundle.manifest.artefacts if a.path == metric["artefact"]), None)
         if artefact is None:
-            print(f"{metric['artefact']:<22}{metric['split']:<12} not in the bundle; the manifest says {metric['accuracy']:.4f}")
+            print(
+                f"{metric['artefact']:<22}{metric['split']:<12} not in the bundle; the manifest says {metric['accuracy']:.4f}"
+            )
             continue
-        found = evaluate_artefact(bundle, artefact, data, str(metric["split"]))["accuracy"]
+        content, spec = bundle.contents[artefact.path], bundle.manifest.preprocess
+        measured = measure_artefact(
+            artefact, content, data, str(metric["split"]), spec=spec, threads=2, progress=lambda done, total: None
+        )
+        found = measured.result["accuracy"]
         same = abs(found - float(metric["accuracy"])) < 1e-4
         differs |= not same
-        print(f"{artefact.path:<22}{metric['split']:<12} {found:.4f}, the manifest says {metric['accuracy']:.4f}{'' if same else '  DIFFERS'}")
+        print(
+            f"{artefact.path:<22}{metric['split']:<12} {found:.4f}, the manifest says {metric['accuracy']:.4f}{'' if same else '  DIFFERS'}"
+        )
     sys.exit(1 if differs else 0)
 
 

@@ -16,7 +16,11 @@ RESULTS = Path(__file__).parent / "results"
 def describe_machine() -> dict[str, Any]:
     """CPU, cores, system, load and the versions that matter."""
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
         platform.processor(),
     )
     return {

@@ -17,11 +17,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from machine import write_results
+
 from fer_edge_runtime.engines.litert import open_interpreter
 from fer_edge_runtime.recognizer import Recognizer
 from fer_edge_runtime.stream import StreamRecognizer
 from fer_edge_runtime.types import Frame
-from machine import write_results
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests" / "samples" / "astronaut.jpg"
@@ -81,7 +82,9 @@ def main() -> None:
     models_ms = statistics.median(a + b for a, b in zip(*bare_ms.values(), strict=True))
     ratio = medians["total"] / models_ms
     for name, value in medians.items():
-        print(f"{name:<10}{value:7.3f} ms median  {np.percentile(stages[name], 10):7.3f} p10  {np.percentile(stages[name], 90):7.3f} p90")
+        print(
+            f"{name:<10}{value:7.3f} ms median  {np.percentile(stages[name], 10):7.3f} p10  {np.percentile(stages[name], 90):7.3f} p90"
+        )
     for name, values in bare_ms.items():
         print(f"bare {name:<11}{statistics.median(values):7.3f} ms")
     print(f"whole {medians['total']:.2f} ms (limit {LIMIT_MS}), {ratio:.2f} × the bare models (limit {LIMIT_RATIO})")

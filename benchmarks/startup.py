@@ -72,7 +72,8 @@ def main() -> None:
     }
     ratios = {
         "fer-edge --help / import typer, rich": median["fer-edge --help"] / median["import typer, rich"],
-        "fer-edge run picture / import numpy, cv2, litert": median["fer-edge run picture"] / median["import numpy, cv2, litert"],
+        "fer-edge run picture / import numpy, cv2, litert": median["fer-edge run picture"]
+        / median["import numpy, cv2, litert"],
     }
     for name, value in median.items():
         print(f"{name:<28}{value * 1e3:8.1f} ms   peak {memory[name]:6.1f} MiB")

@@ -26,7 +26,10 @@ def read(path: Path) -> dict[str, Any]:
 def accuracy_table() -> str:
     manifest = read(BUNDLE / "manifest.json")
     sizes = {artefact["path"]: artefact["size_bytes"] for artefact in manifest["artefacts"]}
-    rows = ["| artefact | size | runs on | FER2013 split | n | accuracy (95 % interval) | macro-F1 |", "|---|---|---|---|---|---|---|"]
+    rows = [
+        "| artefact | size | runs on | FER2013 split | n | accuracy (95 % interval) | macro-F1 |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for metric in manifest["metrics"]:
         low, high = metric["interval95"]
         size = f"{sizes[metric['artefact']] / 1e6:.2f} MB" if metric["artefact"] in sizes else "not shipped"
@@ -44,7 +47,8 @@ def stages_table() -> str:
     rows += [f"| {name} | {cost:.2f} |" for name, cost in values["median_ms"].items()]
     rows += [f"| bare {name} model alone | {cost:.2f} |" for name, cost in values["bare_ms"].items()]
     return (
-        "\n".join(rows) + f"\n\n{values['frame']}; {values['threads']} thread; {machine['cpu']}, {machine['cores']} cores, "
+        "\n".join(rows)
+        + f"\n\n{values['frame']}; {values['threads']} thread; {machine['cpu']}, {machine['cores']} cores, "
         f"load {machine['load_1min']}; {machine['date']}. The whole is {values['ratio_to_bare']:.2f} times the two bare models."
     )
 
@@ -53,8 +57,13 @@ def startup_table() -> str:
     values = read(RESULTS / "startup.json")
     machine = values["machine"]
     rows = ["| whole process | median ms | peak memory MiB |", "|---|---|---|"]
-    rows += [f"| `{name}` | {cost:.0f} | {values['peak_mib'][name]:.0f} |" for name, cost in values["median_ms"].items()]
-    return "\n".join(rows) + f"\n\n{values['rounds']} interleaved rounds; {machine['cpu']}, {machine['cores']} cores; {machine['date']}."
+    rows += [
+        f"| `{name}` | {cost:.0f} | {values['peak_mib'][name]:.0f} |" for name, cost in values["median_ms"].items()
+    ]
+    return (
+        "\n".join(rows)
+        + f"\n\n{values['rounds']} interleaved rounds; {machine['cpu']}, {machine['cores']} cores; {machine['date']}."
+    )
 
 
 TABLES = {"accuracy": accuracy_table, "stages": stages_table, "startup": startup_table}

@@ -21,7 +21,19 @@ def test_healthy_machine_passes_and_says_it_in_json():
     report = json.loads(done.stdout)
     checks = {check["id"]: check for check in report["checks"]}
     assert report["ok"] is True
-    assert {"python", "os", "architecture", "memory", "numpy", "ai-edge-litert", "onnxruntime", "opencv", "cameras", "bundle", "gpu"} <= set(checks)
+    assert {
+        "python",
+        "os",
+        "architecture",
+        "memory",
+        "numpy",
+        "ai-edge-litert",
+        "onnxruntime",
+        "opencv",
+        "cameras",
+        "bundle",
+        "gpu",
+    } <= set(checks)
     assert checks["golden:model.int8.tflite"]["status"] == "PASS"
     assert checks["golden:model.int8.onnx"]["status"] == "PASS"
     assert all(check["status"] in ("PASS", "WARN", "FAIL") for check in report["checks"])

@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 from conftest import SAMPLES
 
-HEAVY = ("tensorflow", "tf_keras", "keras", "tensorflow_model_optimization", "torch", "jax", "pandas", "pyarrow", "matplotlib", "tf2onnx", "onnx")
+HEAVY = (
+    "tensorflow",
+    "tf_keras",
+    "keras",
+    "tensorflow_model_optimization",
+    "torch",
+    "jax",
+    "pandas",
+    "pyarrow",
+    "matplotlib",
+    "tf2onnx",
+    "onnx",
+)
 RUNTIME = ("numpy", "cv2", "ai_edge_litert", "onnxruntime")
 
 
@@ -31,7 +43,9 @@ def test_importing_the_package_loads_nothing_else():
     assert not modules_after("import fer_edge") & {*HEAVY, *RUNTIME, "typer", "rich"}
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["run", "--help"], ["train", "--help"], ["export", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["run", "--help"], ["train", "--help"], ["export", "--help"]]
+)
 def test_help_loads_neither_training_nor_runtime_libraries(arguments):
     assert not modules_after(command(*arguments)) & {*HEAVY, *RUNTIME}
 

@@ -73,7 +73,9 @@ def write_bundle(out: Path, manifest: Manifest, contents: Mapping[str, bytes], *
             _swap(fresh, out, Path(scratch) / "old")
     except OSError as error:
         free = shutil.disk_usage(out.parent).free // 2**20 if out.parent.is_dir() else 0
-        raise OutputError(f"The bundle {out} cannot be written: {error.strerror or error} ({free} MiB free).") from error
+        raise OutputError(
+            f"The bundle {out} cannot be written: {error.strerror or error} ({free} MiB free)."
+        ) from error
 
 
 def verify_bundle(folder: Path) -> None:
@@ -84,7 +86,7 @@ def verify_bundle(folder: Path) -> None:
     """
     bundle = load_bundle(folder)
     named = {MANIFEST_NAME, bundle.manifest.golden.path}
-    named |= {entry.path for entry in (*bundle.manifest.artefacts, *bundle.manifest.files)}
+    named |= {artefact.path for artefact in bundle.manifest.artefacts} | {entry.path for entry in bundle.manifest.files}
     stray = sorted(entry.name for entry in folder.iterdir() if entry.name not in named)
     if stray:
         raise BundleError(f"{folder} holds {stray[0]}, which its manifest does not name.")

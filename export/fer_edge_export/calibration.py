@@ -32,7 +32,13 @@ class Calibration:
     def as_json(self) -> dict[str, Any]:
         """What the manifest says about it; the digest is SHA-256 over the pixels in row order."""
         digest = hashlib.sha256(np.ascontiguousarray(self.faces).tobytes()).hexdigest()
-        return {"faces": len(self.rows), "usage": "Training", "per_class": self.counts, "seed": self.seed, "sha256": digest}
+        return {
+            "faces": len(self.rows),
+            "usage": "Training",
+            "per_class": self.counts,
+            "seed": self.seed,
+            "sha256": digest,
+        }
 
 
 def choose_calibration(data: FaceDataset, *, faces: int, seed: int) -> Calibration:
@@ -49,7 +55,10 @@ def choose_calibration(data: FaceDataset, *, faces: int, seed: int) -> Calibrati
         DataError: there are no training rows.
     """
     generator = np.random.default_rng(seed)
-    pools = [generator.permutation(np.flatnonzero((data.usage == "Training") & (data.labels == k))) for k in range(len(data.names))]
+    pools = [
+        generator.permutation(np.flatnonzero((data.usage == "Training") & (data.labels == k)))
+        for k in range(len(data.names))
+    ]
     available = sum(len(pool) for pool in pools)
     if not available:
         raise DataError(f"{data.source} has no Training rows to calibrate with.")

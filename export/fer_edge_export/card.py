@@ -35,15 +35,16 @@ bundle (the golden vectors show a public-domain NASA portrait). Whether weights 
 commercially is unsettled: **check this before commercial use.**
 """
 
-_LIMITS = """\
-## Limits
-
+_FER_LIMITS = """\
 - FER2013's pictures are mostly posed or picked by an emotion word from the web; spontaneous faces are subtler.
 - Its labels are noisy: people agree with them on about 65 ± 5 % of the faces, so scores far above that are partly
   knowledge of the labels' habits.
 - The classes are unequal (disgust is rare) and the weak ones are confused with each other; see the tables.
-- Web search results over-represent some ages, genders, skin tones and cultures. The data carries no such
-  attributes, so the difference between groups was **not measured**; expect one.
+- Web search results over-represent some ages, genders, skin tones and cultures.
+"""
+
+_LIMITS = """\
+- Differences between groups of people (age, gender, skin tone, culture) were **not measured**; expect them.
 - Profile views, hands before the face, masks, strong light from one side and faces under about 24 pixels do worse.
 - The scores are not calibrated probabilities; `uncertain` marks answers under the bundle's threshold.
 """
@@ -58,7 +59,7 @@ class CardFacts:
         labels: class names.
         architecture, input_size, width: of the classifier.
         dataset, dataset_digest: file name and SHA-256 of the data set.
-        is_fer2013: the labels are FER2013's seven.
+        is_fer2013: the labels and the number of faces in each split are FER2013's.
         weights: file name of the backbone's starting weights, or None.
         counts: usage -> class -> faces.
         measured: every artefact on every split, the shipped int8 TFLite among them.
@@ -89,7 +90,7 @@ def model_card(facts: CardFacts) -> str:
     final = next(m for m in facts.measured if m.artefact == "model.int8.tflite" and m.split == "PrivateTest")
     parts = [
         _header(facts, final), _summary(facts), _USE, _results(facts), _per_class(final), _confusion(final, facts.labels),
-        _training(facts), _LIMITS,
+        _training(facts), _limits(facts),
     ]  # fmt: skip
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
@@ -98,7 +99,7 @@ def _header(facts: CardFacts, final: Measured) -> str:
     tags = ["facial-expression-recognition", "int8", "tflite", "onnx", "edge", facts.architecture]
     data = "FER2013" if facts.is_fer2013 else facts.dataset
     lines = [
-        "---", "license: apache-2.0", "library_name: fer-edge", "pipeline_tag: image-classification", "tags:",
+        "---", f"license: {'apache-2.0' if facts.is_fer2013 else 'other'}", "library_name: fer-edge", "pipeline_tag: image-classification", "tags:",
         *(f"- {tag}" for tag in tags), "metrics:", "- accuracy", "- f1", "model-index:", f"- name: {json.dumps(facts.name)}", "  results:",
         "  - task:", "      type: image-classification", "    dataset:", f"      name: {json.dumps(data)}",
         f"      type: {json.dumps('fer2013' if facts.is_fer2013 else 'custom')}", "      split: PrivateTest", "    metrics:",
@@ -128,7 +129,7 @@ def _results(facts: CardFacts) -> str:
     return "\n".join([
         "## Results", "",
         "Single crop, measured by the fer-edge runtime on the files themselves. PublicTest chose the epoch and decided the gate;",
-        "PrivateTest was looked at once, after that, and chose nothing. The interval is 95 % (Wilson).", "",
+        "PrivateTest was measured after that and chose nothing. The interval is 95 % (Wilson).", "",
         "| split | artefact | precision | n | accuracy | interval | macro F1 | engine |", "|---|---|---|---|---|---|---|---|", *rows, "",
         f"Gate: int8 may lose {gate['max_drop_points']:g} points of PublicTest accuracy against float32; it lost {gate['drop_points']:g}.",
     ])  # fmt: skip
@@ -154,7 +155,11 @@ def _confusion(measured: Measured, labels: Sequence[str]) -> str:
 
 def _training(facts: CardFacts) -> str:
     counts = "; ".join(f"{usage}: {sum(per.values())}" for usage, per in facts.counts.items())
-    data = _FER_DATA if facts.is_fer2013 else "A data set of the user's own; its licence and origin are the user's to state.\n"
+    data = (
+        _FER_DATA
+        if facts.is_fer2013
+        else "A data set of the user's own; its licence and origin are the user's to state.\n"
+    )
     chosen = facts.calibration
     return (
         f"## Training data\n\n{data}\nFile `{facts.dataset}`, digest `{facts.dataset_digest[:16]}…`; faces: {counts}.\n\n"
@@ -162,6 +167,15 @@ def _training(facts: CardFacts) -> str:
         f"## Quantization\n\nPost-training, full integer. Ranges from {chosen['faces']} training faces, balanced over the classes "
         f"(seed {chosen['seed']}, digest `{chosen['sha256'][:16]}…`). The ONNX model is made from the TFLite one: same weights, same grid."
     )
+
+
+def _limits(facts: CardFacts) -> str:
+    own = (
+        _FER_LIMITS
+        if facts.is_fer2013
+        else "- What the training pictures show and how they were labelled limits what the model knows.\n"
+    )
+    return f"## Limits\n\n{own}{_LIMITS}"
 
 
 def _weights(weights: str | None) -> str:

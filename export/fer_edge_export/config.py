@@ -52,7 +52,12 @@ class ExportConfig:
         checks = (
             ("calibration_faces", self.calibration_faces, 1 <= self.calibration_faces <= 20_000, "1 to 20000"),
             ("framing_faces", self.framing_faces, self.framing_faces >= 1, "1 or more"),
-            ("max_drop_points", self.max_drop_points, math.isfinite(self.max_drop_points), "a finite number of percentage points"),
+            (
+                "max_drop_points",
+                self.max_drop_points,
+                math.isfinite(self.max_drop_points),
+                "a finite number of percentage points",
+            ),
             ("uncertain_below", self.uncertain_below, 0 <= self.uncertain_below <= 1, "0 to 1"),
             ("threads", self.threads, self.threads >= 1, "1 or more"),
             ("seed", self.seed, self.seed >= 0, "0 or more"),

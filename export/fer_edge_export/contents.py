@@ -1,20 +1,144 @@
-def _write(
-    config: ExportConfig, source: Source, spec: Preprocess, shipped: dict[str, tuple[Artefact, bytes]], measured: list[Measured],
-    report: dict[str, Any], say: Say,
-) -> None:  # fmt: skip
-    from fer_edge_export.bundle_writer import write_bundle
-    from fer_edge_export.card import model_card
-    from fer_edge_export.golden import GOLDEN_NAME, expected_scores, golden_crops, pack_golden
-    from fer_edge_runtime.engines import open_engine
+"""What goes into a bundle beside the models: golden vectors, card, report and the manifest that vouches for all."""
 
-    crops = golden_crops(spec, seed=config.seed)
-    expected = {name: expected_scores(open_engine(entry, content), entry, crops, spec) for name, (entry, content) in shipped.items()}
-    files = {
-        "README.md": model_card(_card_facts(config, source, shipped, measured, report)).encode(),
-        REPORT: (json.dumps(report, indent=1) + "\n").encode(),
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from fer_edge_export.bundle_writer import describe_file, describe_golden
+from fer_edge_export.card import CardFacts, model_card
+from fer_edge_export.config import ExportConfig
+from fer_edge_export.evaluate import Measured
+from fer_edge_export.gate import REPORT
+from fer_edge_export.golden import GOLDEN_NAME, TOLERANCE, expected_scores, golden_crops, pack_golden
+from fer_edge_export.source import Source
+from fer_edge_runtime.engines import open_engine
+from fer_edge_runtime.manifest import Artefact, Manifest, Preprocess
+from fer_edge_train.data import FER2013_LABELS
+
+_FER2013_SIZES = {"Training": 28_709, "PublicTest": 3_589, "PrivateTest": 3_589}
+_TOOLS = ("fer-edge", "tensorflow", "keras", "tf-keras", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All that a bundle is made of.
+
+    Attributes:
+        config: of the export.
+        source: the run.
+        spec: preprocessing with the framing of every detector.
+        models: name -> (manifest entry, bytes) of the artefacts that ship.
+        measured: every artefact on every split, those that do not ship among them.
+        report: what ``parity.json`` will hold.
+    """
+
+    config: ExportConfig
+    source: Source
+    spec: Preprocess
+    models: dict[str, tuple[Artefact, bytes]]
+    measured: Sequence[Measured]
+    report: dict[str, Any]
+
+
+def assemble(parts: Parts) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest, and file name -> bytes of everything it names.
+
+    Raises:
+        ExportError: the golden vectors cannot be made.
+    """
+    crops = golden_crops(parts.spec, seed=parts.config.seed)
+    expected = {
+        name: expected_scores(open_engine(entry, content), entry, crops, parts.spec)
+        for name, (entry, content) in parts.models.items()
     }
     golden = pack_golden(crops, expected)
-    manifest = _manifest(config, source, spec, shipped, files, golden, measured, report)
-    contents = {name: content for name, (_, content) in shipped.items()}
-    write_bundle(config.out, manifest, {**contents, **files, GOLDEN_NAME: golden}, overwrite=config.overwrite)
-    say(f"Wrote {config.out}: verified, golden vectors replayed on every engine.")
+    texts = {
+        "README.md": model_card(_card_facts(parts)).encode(),
+        REPORT: (json.dumps(parts.report, indent=1) + "\n").encode(),
+    }
+    names = parts.source.data.names
+    manifest = Manifest(
+        name=parts.config.bundle_name,
+        version=parts.config.version,
+        task="emotion7" if names == FER2013_LABELS else "custom",
+        labels=names,
+        artefacts=tuple(entry for entry, _ in parts.models.values()),
+        golden=describe_golden(GOLDEN_NAME, golden, tolerance=TOLERANCE),
+        preprocess=parts.spec,
+        uncertain_below=parts.config.uncertain_below,
+        files=tuple(describe_file(name, content) for name, content in texts.items()),
+        metrics=tuple(measured.summary() for measured in parts.measured),
+        provenance=_provenance(parts),
+        tools=tool_versions(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    models = {name: content for name, (_, content) in parts.models.items()}
+    return manifest, {**models, **texts, GOLDEN_NAME: golden}
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of everything that had a hand in the artefacts."""
+    versions = {"python": platform.python_version(), "machine": platform.machine(), "opencv": cv2.__version__}
+    for package in _TOOLS:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _provenance(parts: Parts) -> dict[str, Any]:
+    """File names only: where the exporter keeps its files is nobody's business."""
+    record, report = parts.source.record, parts.report
+    return {
+        "run": parts.config.run.resolve().name,
+        "dataset": Path(record["dataset"]).name,
+        "dataset_digest": record["dataset_digest"],
+        "weights": _weights_name(record),
+        "recipe": parts.source.recipe.to_dict(),
+        "best_epoch": parts.source.metrics.get("best_epoch", ""),
+        "trained_with": record.get("versions", {}),
+        "quantization": "post-training, full integer",
+        "calibration": report["calibration"],
+        "gate": report["gate"],
+        "framing": report["framing"],
+    }
+
+
+def _card_facts(parts: Parts) -> CardFacts:
+    recipe, record = parts.source.recipe, parts.source.record
+    return CardFacts(
+        name=parts.config.bundle_name,
+        version=parts.config.version,
+        labels=parts.source.data.names,
+        architecture=recipe.architecture,
+        input_size=recipe.input_size,
+        width=recipe.width,
+        dataset=Path(record["dataset"]).name,
+        dataset_digest=record["dataset_digest"],
+        is_fer2013=_is_fer2013(parts.source),
+        weights=_weights_name(record),
+        counts=record["counts"],
+        measured=parts.measured,
+        gate=parts.report["gate"],
+        calibration=parts.report["calibration"],
+        sizes={name: len(content) for name, (_, content) in parts.models.items()},
+    )
+
+
+def _is_fer2013(source: Source) -> bool:
+    sizes = {usage: sum(per_class.values()) for usage, per_class in source.record["counts"].items()}
+    return source.data.names == FER2013_LABELS and sizes == _FER2013_SIZES
+
+
+def _weights_name(record: dict[str, Any]) -> str | None:
+    return Path(record["weights"]).name if record.get("weights") else None

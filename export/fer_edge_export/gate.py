@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fer_edge_export.evaluate import Measured, compare, drop_points
 from fer_edge_runtime.errors import GateError, OutputError
@@ -13,15 +13,13 @@ from fer_edge_train.run_folder import write_json
 REPORT = "parity.json"
 
 
-def judge(selection: list[Measured], max_drop_points: float) -> dict[str, Any]:
+def judge(selection: Sequence[Measured], max_drop_points: float) -> dict[str, Any]:
     """The gate: the worst int8 artefact against float32, on the selection split alone.
 
     Args:
         selection: every artefact on PublicTest, the float32 one first.
         max_drop_points: percentage points of accuracy that int8 may lose.
     """
-    from fer_edge_export.evaluate import drop_points
-
     reference, *others = selection
     worst = max((drop_points(reference, other), other.artefact) for other in others)
     return {
@@ -31,9 +29,8 @@ def judge(selection: list[Measured], max_drop_points: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _parity(measured: list[Measured]) -> dict[str, Any]:
-    from fer_edge_export.evaluate import compare
-
+def parity(measured: Sequence[Measured]) -> dict[str, Any]:
+    """Every artefact's full result on one split, the float32 one first, and how the others agree with it."""
     reference, *others = measured
     return {
         "artefacts": {m.artefact: {"precision": m.precision, "engine": m.engine, **m.result} for m in measured},
@@ -41,11 +38,15 @@ def _parity(measured: list[Measured]) -> dict[str, Any]:
     }
 
 
-def _reject(config: ExportConfig, report: dict[str, Any]) -> None:
-    from fer_edge_train.run_folder import write_json
+def reject(out: Path, report: dict[str, Any]) -> NoReturn:
+    """Leave the report in ``<out>.rejected`` and refuse the export.
 
+    Raises:
+        GateError: always; it says what was lost and what to try.
+        OutputError: the report cannot be written.
+    """
     gate = report["gate"]
-    folder = config.out.with_name(f"{config.out.name}.rejected")
+    folder = out.with_name(f"{out.name}.rejected")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -55,5 +56,5 @@ def _reject(config: ExportConfig, report: dict[str, Any]) -> None:
         f"{gate['artefact']} lost {gate['drop_points']:g} points of {gate['split']} accuracy (float32 {gate['float_accuracy']:.2%}, int8 "
         f"{gate['int8_accuracy'][gate['artefact']]:.2%}); at most {gate['max_drop_points']:g} are allowed, so no bundle was written. The "
         f"report is {folder / REPORT}. Try more calibration faces (now {report['calibration']['faces']}) or another seed, train longer, or "
-        "allow more with --max-drop."
+        "allow a larger loss (max_drop_points)."
     )

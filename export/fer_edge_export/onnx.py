@@ -26,6 +26,7 @@ from fer_edge_runtime.manifest import TensorSpec
 OPSET = 17
 IR_VERSION = 8  # what opset 17 came with; ONNX Runtime reads it since 1.12
 INPUT, OUTPUT = "faces", "scores"
+MAX_DIFFERENCE = 0.05  # of a probability, between the two int8 artefacts
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 _FLOAT_WORK = ("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 
@@ -57,7 +58,9 @@ def _from_tflite(tflite: bytes) -> Any:
         try:
             model, _ = tf2onnx.convert.from_tflite(str(source), opset=OPSET)
         except Exception as error:  # tf2onnx raises plain exceptions of many kinds
-            raise ExportError(f"tf2onnx could not convert the int8 TFLite model: {error}\n{noise()}".rstrip()) from error
+            raise ExportError(
+                f"tf2onnx could not convert the int8 TFLite model: {error}\n{noise()}".rstrip()
+            ) from error
     return model
 
 

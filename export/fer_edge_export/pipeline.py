@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import platform
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from fer_edge_export.config import ExportConfig
 from fer_edge_export.quiet import quiet
-from fer_edge_runtime.errors import DataError, GateError, MissingPackageError, OutputError
+from fer_edge_runtime.errors import MissingPackageError
 
 if TYPE_CHECKING:
-    from fer_edge_export.calibration import Calibration
     from fer_edge_export.evaluate import Measured
-    from fer_edge_runtime.manifest import Artefact, Framing, Manifest, Preprocess
-    from fer_edge_train.config import TrainConfig
-    from fer_edge_train.data import FaceDataset
+    from fer_edge_export.models import Models
+    from fer_edge_export.source import Source
+    from fer_edge_runtime.manifest import Preprocess
 
-INT8_TFLITE, INT8_ONNX, FLOAT_TFLITE = "model.int8.tflite", "model.int8.onnx", "model.fp32.tflite"
-REPORT = "parity.json"
 SELECTION, FINAL = "PublicTest", "PrivateTest"
-_PROBE_FACES = 64
-_MAX_TRAINING_GAP = 0.01
+_NEEDED = ("tensorflow", "keras", "tf_keras", "tf2onnx", "onnx", "onnxruntime")
 
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
-
-
-class Source:
-    """What is exported: a finished run and the data it was trained on."""
-
-    model_file: Path
-    recipe: TrainConfig
-    record: dict[str, Any]
-    metrics: dict[str, Any]
-    data: FaceDataset
-
-
-class Models:
-    """The artefacts with their manifest entries, float32 first, and what their checks found."""
-
-    files: dict[str, tuple[Artefact, bytes]]
-    checks: dict[str, Any]
 
 
 def export_bundle(
@@ -54,13 +29,15 @@ def export_bundle(
 ) -> dict[str, Any]:
     """Turn a finished training run into a verified int8 bundle.
 
+    PublicTest decides the gate. PrivateTest is measured only after it, and chooses nothing.
+
     Args:
         config: what to export, where to.
         say: receives one sentence a step.
-        progress: receives a title, and faces done and faces in all, during the long steps.
+        progress: receives a title, faces done and faces in all during the long steps.
 
     Returns:
-        What ``parity.json`` holds, with ``out`` and ``artefacts`` (name -> bytes) added.
+        What ``parity.json`` holds, with ``out``, ``artefacts`` (name -> bytes) and ``metrics`` (the manifest's) added.
 
     Raises:
         ConfigError: ``out`` holds something already.
@@ -70,47 +47,84 @@ def export_bundle(
         MissingPackageError: the export extra is not installed.
         OutputError: the disk refused.
     """
-    from fer_edge_export.bundle_writer import check_target
+    from fer_edge_export.bundle_writer import check_target, write_bundle
+    from fer_edge_export.source import base_spec, open_source
 
     check_target(config.out, overwrite=config.overwrite)
     source = open_source(config, say)
-    _import_tools(say)
+    _load_tools(say)
+    from fer_edge_export.contents import Parts, assemble
+    from fer_edge_export.framings import fit_framings
+    from fer_edge_export.models import FLOAT_TFLITE
+
     spec = base_spec(source.recipe.input_size)
+    models, measured, report = _make_and_measure(config, source, spec, say, progress)
+    framing, report["framing"] = fit_framings(
+        source.data, sample=config.framing_faces, seed=config.seed, yunet=config.yunet, say=say, progress=progress
+    )
+    shipped = {name: entry for name, entry in models.files.items() if name != FLOAT_TFLITE or config.keep_float}
+    parts = Parts(config, source, replace(spec, framing=framing), shipped, measured, report)
+    manifest, contents = assemble(parts)
+    write_bundle(config.out, manifest, contents, overwrite=config.overwrite)
+    say(f"Wrote {config.out}: every file verified, the golden vectors replayed on every model.")
+    sizes = {name: len(content) for name, (_, content) in shipped.items()}
+    return {**report, "out": str(config.out), "artefacts": sizes, "metrics": [m.summary() for m in measured]}
+
+
+def _make_and_measure(
+    config: ExportConfig, source: Source, spec: Preprocess, say: Say, progress: Progress
+) -> tuple[Models, list[Measured], dict[str, Any]]:
+    """Convert, measure and pass the gate; the report so far."""
     from fer_edge_export.calibration import choose_calibration
+    from fer_edge_export.gate import judge, parity, reject
+    from fer_edge_export.models import make_models
+    from fer_edge_export.source import check_preprocessing
 
     calibration = choose_calibration(source.data, faces=config.calibration_faces, seed=config.seed)
-    models = make_models(config, source, spec, calibration, say)
-    selection = _measure(config, models, source.data, SELECTION, spec, say, progress)
+    models = make_models(source, spec, calibration, with_onnx=config.onnx, say=say)
+    selection = _measure(config, models, source, SELECTION, spec=spec, say=say, progress=progress)
     gate = judge(selection, config.max_drop_points)
-    report = {"gate": gate, "checks": models.checks, "calibration": calibration.as_json(), SELECTION: _parity(selection)}
-    _check_training_gap(source, selection[0], report)
+    report = {
+        "gate": gate, "checks": models.checks, "calibration": calibration.as_json(), SELECTION: parity(selection),
+        "training_graph": check_preprocessing(source, SELECTION, selection[0].result),
+    }  # fmt: skip
     if not gate["passed"]:
-        _reject(config, report)
-    say(f"Gate passed: int8 lost {gate['drop_points']:g} of at most {config.max_drop_points:g} points on {SELECTION}.")
-    final = _measure(config, models, source.data, FINAL, spec, say, progress)
-    report[FINAL] = _parity(final)
-    framing, fits = fit_framings(config, source.data, say, progress)
-    spec = replace(spec, framing=framing)
-    shipped = {name: entry for name, entry in models.files.items() if name != FLOAT_TFLITE or config.keep_float}
-    report["framing"] = fits
-    _write(config, source, spec, shipped, [*selection, *final], report, say)
-    return {**report, "out": str(config.out), "artefacts": {name: len(content) for name, (_, content) in shipped.items()}}
+        reject(config.out, report)
+    say(
+        f"Gate passed: int8 lost {gate['drop_points']:g} points on {SELECTION}, {config.max_drop_points:g} are allowed."
+    )
+    final = _measure(config, models, source, FINAL, spec=spec, say=say, progress=progress)
+    report[FINAL] = parity(final)
+    return models, [*selection, *final], report
 
 
 def _measure(
-    config: ExportConfig, models: Models, data: FaceDataset, split: str, spec: Preprocess, say: Say, progress: Progress
+    config: ExportConfig, models: Models, source: Source, split: str, *, spec: Preprocess, say: Say, progress: Progress
 ) -> list[Measured]:
     from fer_edge_export.evaluate import measure_artefact
 
     measured = []
     for name, (artefact, content) in models.files.items():
-        title = f"{name} on {split}"
-        result = measure_artefact(
-            artefact, content, data, split, spec=spec, threads=config.threads,
-            progress=lambda done, total, title=title: progress(title, done, total),  # type: ignore[misc]
-        )  # fmt: skip
-        low, high = result.result["interval95"]
-        say(f"{title}: {result.result['accuracy']:.2%} (95 % {low:.1%} to {high:.1%}, n = {result.result['n']}).")
-        measured.append(result)
+
+        def show(done: int, total: int, title: str = f"{name} on {split}") -> None:
+            progress(title, done, total)
+
+        found = measure_artefact(
+            artefact, content, source.data, split, spec=spec, threads=config.threads, progress=show
+        )
+        low, high = found.result["interval95"]
+        say(
+            f"{name} on {split}: {found.result['accuracy']:.2%} (95 %: {low:.1%} to {high:.1%}, n = {found.result['n']})."
+        )
+        measured.append(found)
     return measured
 
+
+def _load_tools(say: Say) -> None:
+    """Load TensorFlow and its relatives, which takes several seconds and chatters."""
+    for package in _NEEDED:
+        if find_spec(package) is None:
+            raise MissingPackageError(package, "export")
+    say("Loading TensorFlow.")
+    with quiet():
+        import fer_edge_export.models  # noqa: F401

@@ -51,6 +51,6 @@ def quiet() -> Iterator[Callable[[], str]]:
 
 def _writes_to_fd2(stream: object) -> bool:
     try:
-        return stream.fileno() == 2  # type: ignore[attr-defined, no-any-return]
+        return stream.fileno() == 2  # type: ignore[attr-defined]
     except (AttributeError, OSError, ValueError):
         return False

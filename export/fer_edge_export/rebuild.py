@@ -17,7 +17,9 @@ from fer_edge_train.config import TrainConfig
 TOLERANCE = 1e-5  # batch normalisation differs between the two libraries in the last bits (3e-8 measured)
 
 
-def rebuild_classifier(model_file: Path, config: TrainConfig, *, classes: int, inputs: NDArray[np.float32]) -> tuple[Any, float]:
+def rebuild_classifier(
+    model_file: Path, config: TrainConfig, *, classes: int, inputs: NDArray[np.float32]
+) -> tuple[Any, float]:
     """The classifier of a run as a standalone `tf_keras` model.
 
     Weights are copied by order: both libraries list them alike, only some names differ.
@@ -37,12 +39,20 @@ def rebuild_classifier(model_file: Path, config: TrainConfig, *, classes: int, i
     """
     original = _load(model_file, config.architecture)
     model, _ = build_classifier(
-        config.architecture, keras=tf_keras, input_size=config.input_size, width=config.width, classes=classes, dropout=config.dropout
+        config.architecture,
+        keras=tf_keras,
+        input_size=config.input_size,
+        width=config.width,
+        classes=classes,
+        dropout=config.dropout,
     )
     weights = original.get_weights()
     shapes, wanted = [w.shape for w in weights], [w.shape for w in model.get_weights()]
     if shapes != wanted:
-        first = next((i for i, pair in enumerate(zip(shapes, wanted, strict=False)) if pair[0] != pair[1]), min(len(shapes), len(wanted)))
+        first = next(
+            (i for i, pair in enumerate(zip(shapes, wanted, strict=False)) if pair[0] != pair[1]),
+            min(len(shapes), len(wanted)),
+        )
         raise ExportError(
             f"{model_file}: {len(shapes)} weight arrays, the rebuilt {config.architecture} has {len(wanted)}; the first that differs is "
             f"number {first}. Was the run trained with another version of fer-edge?"
@@ -68,4 +78,6 @@ def _load(model_file: Path, architecture: str) -> Any:
         graph = keras.models.load_model(model_file, compile=False)
         return graph.get_layer(architecture)
     except (ValueError, OSError, KeyError, TypeError) as error:
-        raise ExportError(f"{model_file} holds no '{architecture}' classifier that Keras {keras.__version__} can load: {error}") from error
+        raise ExportError(
+            f"{model_file} holds no '{architecture}' classifier that Keras {keras.__version__} can load: {error}"
+        ) from error

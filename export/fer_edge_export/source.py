@@ -19,21 +19,36 @@ _MAX_GAP = 0.01  # two preprocessings that differ by less are the same one with 
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What is exported.
+
+    Attributes:
+        model_file: the run's best training graph.
+        recipe: it was trained with.
+        record: the whole of the run's ``config.json``.
+        metrics: the whole of its ``metrics.json``.
+        data: the data set, its digest proven to be the run's.
+    """
+
+    model_file: Path
+    recipe: TrainConfig
+    record: dict[str, Any]
+    metrics: dict[str, Any]
+    data: FaceDataset
 
 
-def open_source(config: ExportConfig, say: Say) -> Source:
+def open_source(config: ExportConfig, say: Callable[[str], None]) -> Source:
     """The run and its data set, both checked.
 
     Raises:
         DataError: the run is not finished, or the data set is missing or not the one it was trained on.
     """
-    from fer_edge_train.data import load_dataset
-    from fer_edge_train.run_folder import load_run, read_json
-
     run, recipe, record = load_run(config.run)
     path = config.data or Path(record["dataset"])
     if not path.exists():
-        raise DataError(f"The data set of this run is not at {path}. Say where it is with --data; calibration and evaluation need it.")
+        raise DataError(
+            f"The data set of this run is not at {path}. Say where it is with --data; calibration and evaluation need it."
+        )
     say(f"Reading {path}.")
     data = load_dataset(path, split=recipe.split, seed=recipe.seed)
     digest = data.digest()
@@ -47,21 +62,27 @@ def open_source(config: ExportConfig, say: Say) -> Source:
 
 def base_spec(input_size: int) -> Preprocess:
     """The preprocessing that the training graph holds, as the device executes it; framing is added once it is measured."""
-    from fer_edge_runtime.manifest import Preprocess
-    from fer_edge_train.data import FACE_SIZE
-
     return Preprocess("grey", FACE_SIZE, input_size, 3, "linear", "eyes", 127.5, 127.5, {})
 
 
-def _check_training_gap(source: Source, reference: Measured, report: dict[str, Any]) -> None:
-    """The float artefact behind the device's preprocessing must score what the training graph scored."""
-    from fer_edge_export.errors import ExportError
+def check_preprocessing(source: Source, split: str, result: dict[str, Any]) -> dict[str, Any]:
+    """The float artefact behind the device's preprocessing must score what the training graph scored.
 
-    trained = source.metrics[SELECTION]["accuracy"]
-    found, n = reference.result["accuracy"], reference.result["n"]
-    report["training_graph"] = {"split": SELECTION, "accuracy": trained, "runtime_float_accuracy": found}
-    if not abs(trained - found) <= _MAX_TRAINING_GAP + 2 / n:
+    Args:
+        source: the run.
+        split: the usage that was measured.
+        result: of `fer_edge_train.metrics.evaluate` for the float artefact.
+
+    Returns:
+        Both accuracies, for the report.
+
+    Raises:
+        ExportError: they differ by more than a point.
+    """
+    trained, found = source.metrics[split]["accuracy"], result["accuracy"]
+    if not abs(trained - found) <= _MAX_GAP + 2 / result["n"]:
         raise ExportError(
-            f"The float32 model scores {found:.2%} on {SELECTION} when the runtime prepares the faces, the training graph {trained:.2%}: "
-            "the two do not prepare faces alike. The run was probably trained with another version of fer-edge."
+            f"The float32 model scores {found:.2%} on {split} when the runtime prepares the faces, the training graph {trained:.2%}: the "
+            "two do not prepare faces alike. The run was probably trained with another version of fer-edge."
         )
+    return {"split": split, "accuracy": trained, "runtime_float_accuracy": found}

@@ -56,7 +56,9 @@ def _convert(converter: Any, precision: str) -> bytes:
         try:
             return bytes(converter.convert())
         except Exception as error:  # the converter raises whatever its C++ passes raise
-            raise ExportError(f"TensorFlow could not convert the model to {precision} TFLite: {error}\n{noise()}".rstrip()) from error
+            raise ExportError(
+                f"TensorFlow could not convert the model to {precision} TFLite: {error}\n{noise()}".rstrip()
+            ) from error
 
 
 def check_int8(content: bytes, samples: NDArray[np.int8]) -> dict[str, Any]:
@@ -74,7 +76,9 @@ def check_int8(content: bytes, samples: NDArray[np.int8]) -> dict[str, Any]:
     """
     operators, floats, per_channel = inspect_graph(content)
     if floats:
-        raise ExportError(f"The int8 TFLite model still computes in float: {', '.join(floats[:5])} ({len(floats)} in all).")
+        raise ExportError(
+            f"The int8 TFLite model still computes in float: {', '.join(floats[:5])} ({len(floats)} in all)."
+        )
     if not per_channel:
         raise ExportError("The int8 TFLite model has no weights with one scale per channel.")
     engine = LiteRTEngine(content, name="model.int8.tflite")
@@ -83,7 +87,9 @@ def check_int8(content: bytes, samples: NDArray[np.int8]) -> dict[str, Any]:
             raise ExportError(f"The int8 TFLite model's {role} is {tensor.dtype}, not int8.")
     difference = batch_difference(engine, samples[:3])
     if not difference <= 2 * LSB:
-        raise ExportError(f"A batch of three faces differs from three single ones by {difference:.4f}: the batch cannot be resized.")
+        raise ExportError(
+            f"A batch of three faces differs from three single ones by {difference:.4f}: the batch cannot be resized."
+        )
     return {"operators": operators, "per_channel_tensors": per_channel, "batch_difference": difference}
 
 

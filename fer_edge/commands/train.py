@@ -26,7 +26,11 @@ def train_command(recipe: str, *, data: Path, out: Path, weights: Path | None, r
     try:
         _train(recipe, data=data, out=out, weights=weights, resume=resume, **changes)
     except KeyboardInterrupt:
-        options = [f"--{key.removeprefix('finetune_').replace('_', '-')}={value}" for key, value in changes.items() if value is not None]
+        options = [
+            f"--{key.removeprefix('finetune_').replace('_', '-')}={value}"
+            for key, value in changes.items()
+            if value is not None
+        ]
         command = ["fer-edge", "train", recipe, "--data", str(data), "--out", str(out), *options, "--resume"]
         if weights is not None:
             command[5:5] = ["--weights", str(weights)]

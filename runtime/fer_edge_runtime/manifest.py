@@ -195,7 +195,8 @@ def parse_manifest(text: str | bytes) -> Manifest:
         tools=top.table("tools").value,
         created=top.text("created"),
     )
-    paths = [entry.path.casefold() for entry in (*manifest.artefacts, *manifest.files, manifest.golden)]
+    entries: tuple[Artefact | FileEntry | Golden, ...] = (*manifest.artefacts, *manifest.files, manifest.golden)
+    paths = [entry.path.casefold() for entry in entries]
     if len(set(paths)) != len(paths):
         raise BundleError(f"{MANIFEST_NAME}: two entries name the same file.")
     return manifest

@@ -67,7 +67,7 @@ class Recognizer:
     @classmethod
     def load(
         cls, bundle: str | Path = "default", *, engine: str = "auto", device: str = "auto", threads: int = 0,
-        detector: str = "full", min_face: int = 24, largest: bool = False,
+        detector: str = "full", min_face: int = 24, largest: bool = False, scan_every: int = 1,
     ) -> Recognizer:  # fmt: skip
         """Load and verify a bundle and start its engine and a detector.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DEFAULT_BUNDLE
+
 from fer_edge_runtime.bundle import load_bundle
 from fer_edge_runtime.errors import BundleError, ConfigError
 
@@ -77,7 +78,9 @@ def test_damaged_file_is_refused_by_name(copy, name, damage):
     else:
         content[len(content) // 2] ^= 1
         path.write_bytes(
-            {"truncated": content[: len(content) // 2], "flipped": content, "longer": content + b"x", "empty": b""}[damage]
+            {"truncated": content[: len(content) // 2], "flipped": content, "longer": content + b"x", "empty": b""}[
+                damage
+            ]
         )
     with pytest.raises(BundleError, match=name):
         load_bundle(copy)
@@ -204,6 +207,8 @@ def test_lone_model_and_missing_path_are_explained(tmp_path):
 
 
 def test_format_that_the_bundle_lacks_is_a_wrong_use(copy):
-    edit_manifest(copy, lambda record: record.update(artefacts=[a for a in record["artefacts"] if a["format"] == "tflite"]))
+    edit_manifest(
+        copy, lambda record: record.update(artefacts=[a for a in record["artefacts"] if a["format"] == "tflite"])
+    )
     with pytest.raises(ConfigError, match="holds no onnx model"):
         load_bundle(copy).artefact("onnx")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from fer_edge_runtime.bundle import load_bundle
 from fer_edge_runtime.engines.select import choose, default_threads, missing_for_gpu
 from fer_edge_runtime.errors import BundleError, ConfigError, DeviceError

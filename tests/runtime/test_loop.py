@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+
 from fer_edge_runtime.loop import run_loop
 from fer_edge_runtime.sinks import Sinks
 from fer_edge_runtime.sinks.base import ClosedPipe, Sink
@@ -36,7 +37,9 @@ def run(recognizer):
         collector = Collector(limit)
         with open_source(spec, stop=stop) as source:
             stream = StreamRecognizer(recognizer, source.kind)
-            summary = run_loop(source, stream, Sinks([collector]), stop=stop, max_frames=max_frames, on_result=on_result)
+            summary = run_loop(
+                source, stream, Sinks([collector]), stop=stop, max_frames=max_frames, on_result=on_result
+            )
         return summary, collector.results
 
     return go

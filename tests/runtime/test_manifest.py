@@ -4,10 +4,11 @@ import copy
 import json
 
 import pytest
-from fer_edge_runtime.errors import BundleError
-from fer_edge_runtime.manifest import MAX_MANIFEST_BYTES, parse_manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fer_edge_runtime.errors import BundleError
+from fer_edge_runtime.manifest import MAX_MANIFEST_BYTES, parse_manifest
 
 TENSOR_IN = {"name": "x", "shape": [96, 96, 3], "dtype": "int8", "layout": "HWC", "scale": 0.0078, "zero_point": 0}
 TENSOR_OUT = {"name": "y", "shape": [2], "dtype": "int8", "layout": "C", "scale": 0.00390625, "zero_point": -128}
@@ -81,8 +82,16 @@ def test_good_manifest_survives_a_round_trip():
         ("preprocess.color", "bgr", "grey or rgb"),
         ("preprocess.std", 0, "a number from 0.001"),
         ("uncertain_below", float("nan"), "a number from 0.0 to 1.0"),
-        ("files", [{"path": "model.int8.tflite", "size_bytes": 1, "sha256": "0" * 64}], "two entries name the same file"),
-        ("files", [{"path": "MODEL.INT8.TFLITE", "size_bytes": 1, "sha256": "0" * 64}], "two entries name the same file"),
+        (
+            "files",
+            [{"path": "model.int8.tflite", "size_bytes": 1, "sha256": "0" * 64}],
+            "two entries name the same file",
+        ),
+        (
+            "files",
+            [{"path": "MODEL.INT8.TFLITE", "size_bytes": 1, "sha256": "0" * 64}],
+            "two entries name the same file",
+        ),
         ("files", [{"path": "manifest.json", "size_bytes": 1, "sha256": "0" * 64}], "plain file name"),
     ],
 )

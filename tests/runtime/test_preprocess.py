@@ -5,11 +5,12 @@ import math
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fer_edge_runtime.manifest import Framing, Preprocess, TensorSpec
 from fer_edge_runtime.preprocess import crop_faces, face_square, preprocess_faces, to_input
 from fer_edge_runtime.types import Detection
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PLAIN = Framing(scale=1.0, offset_x=0.0, offset_y=0.0)
 INT8 = TensorSpec("input", (96, 96, 3), "int8", "HWC", 1 / 127.5, 0)
@@ -29,7 +30,9 @@ def face(box, *, angle=0.0):
     x1, y1, x2, y2 = box
     centre_x, centre_y, half = (x1 + x2) / 2, (y1 + y2) / 2, (x2 - x1) / 4
     dx, dy = half * math.cos(angle), half * math.sin(angle)
-    return Detection(box, 0.9, {"right_eye": (centre_x - dx, centre_y - dy), "left_eye": (centre_x + dx, centre_y + dy)})
+    return Detection(
+        box, 0.9, {"right_eye": (centre_x - dx, centre_y - dy), "left_eye": (centre_x + dx, centre_y + dy)}
+    )
 
 
 def test_crop_is_the_picture_itself_when_the_box_fills_it():
@@ -72,7 +75,9 @@ def test_crop_outside_the_frame_repeats_the_border():
     assert crop[24, 2] == 50
 
 
-@pytest.mark.parametrize("box", [(-500, -500, -400, -400), (5000, 10, 5050, 60), (10, 10, 10, 10), (-1e5, -1e5, 1e5, 1e5)])
+@pytest.mark.parametrize(
+    "box", [(-500, -500, -400, -400), (5000, 10, 5050, 60), (10, 10, 10, 10), (-1e5, -1e5, 1e5, 1e5)]
+)
 def test_boxes_far_outside_or_without_area_give_a_crop(box):
     frame = np.random.default_rng(2).integers(0, 256, (60, 80, 3), np.uint8)
     crop = crop_faces(frame, [face(tuple(map(float, box)))], spec=spec(), framing=Framing(1.2, 0.1, -0.1))
@@ -113,7 +118,9 @@ def test_int8_input_is_the_float_input_on_the_tensor_grid():
     assert real.max() <= 1
     stored = to_input(faces, spec(), INT8)
     assert stored.dtype == np.int8
-    assert np.abs(stored.astype(np.float32) / 127.5 - np.clip(real, -128 / 127.5, 127 / 127.5)).max() <= 0.5 / 127.5 + 1e-5
+    assert (
+        np.abs(stored.astype(np.float32) / 127.5 - np.clip(real, -128 / 127.5, 127 / 127.5)).max() <= 0.5 / 127.5 + 1e-5
+    )
 
 
 def test_quantization_saturates_instead_of_wrapping():

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.recognizer import Recognizer, as_bgr
 from fer_edge_runtime.stream import FrameRate, StreamRecognizer
@@ -66,7 +67,9 @@ def test_cat_is_no_face_at_any_size(recognizer, cat):
 
 
 def test_two_people_are_one_batch_and_largest_keeps_one(astronaut):
-    pair = np.concatenate([astronaut, cv2.resize(np.pad(astronaut, ((256, 256), (256, 256), (0, 0))), (512, 512))], axis=1)
+    pair = np.concatenate(
+        [astronaut, cv2.resize(np.pad(astronaut, ((256, 256), (256, 256), (0, 0))), (512, 512))], axis=1
+    )
     both = Recognizer.load("default", threads=1)(pair)
     one = Recognizer.load("default", threads=1, largest=True)(pair)
     assert [face.label for face in both] == ["happy", "happy"]
@@ -76,7 +79,14 @@ def test_two_people_are_one_batch_and_largest_keeps_one(astronaut):
 
 @pytest.mark.parametrize(
     "bad",
-    [None, [[1, 2]], np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), np.zeros(3, np.uint8)],
+    [
+        None,
+        [[1, 2]],
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((4, 4, 3), np.float32),
+        np.zeros((0, 4, 3), np.uint8),
+        np.zeros(3, np.uint8),
+    ],
 )
 def test_array_of_another_kind_is_refused_with_what_was_received(recognizer, bad):
     with pytest.raises(ConfigError, match="received|numpy array"):

@@ -94,7 +94,9 @@ def load_dataset(path: Path, *, split: str = "usage", seed: int = 7) -> FaceData
     for usage in USAGES:
         if not np.any(data.usage == usage):
             found = ", ".join(sorted(set(data.usage.tolist()))) or "no rows at all"
-            hint = "Try split = '80-20'." if split == "usage" and not path.is_dir() else "Give more faces of each class."
+            hint = (
+                "Try split = '80-20'." if split == "usage" and not path.is_dir() else "Give more faces of each class."
+            )
             raise DataError(f"{path} has no rows for {usage}; found: {found}. {hint}")
     return data
 

@@ -30,7 +30,7 @@ def write_report(path: Path) -> Path:
     metrics = read_json(run.metrics_file)
     names = list(record["labels"])
     parts = [
-        f"<h1>{html.escape(path.name)}: {config.architecture}</h1>",
+        f"<h1>{html.escape(path.resolve().name)}: {config.architecture}</h1>",
         f"<p>Best epoch by PublicTest accuracy: {html.escape(metrics['best_epoch'])}. {html.escape(metrics['artefact'])}, "
         f"{html.escape(metrics['protocol'])}. Data: {html.escape(record['dataset'])}, digest {record['dataset_digest'][:12]}…</p>",
         _image(_curves(metrics["history"]), "Loss and accuracy per epoch"),
@@ -44,7 +44,7 @@ def write_report(path: Path) -> Path:
             + _image(_confusion(np.array(result["confusion"]), names), f"Confusion matrix, {usage}")
         )
     parts.append("<p>Labels are apparent expressions, not feelings.</p>")
-    page = f"<!doctype html><meta charset='utf-8'><title>{html.escape(path.name)}</title><style>{_STYLE}</style>{''.join(parts)}\n"
+    page = f"<!doctype html><meta charset='utf-8'><title>{html.escape(path.resolve().name)}</title><style>{_STYLE}</style>{''.join(parts)}\n"
     target = path / "report.html"
     write_whole(target, lambda temporary: temporary.write_text(page))
     return target

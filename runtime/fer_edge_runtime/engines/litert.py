@@ -86,7 +86,7 @@ class LiteRTEngine:
         raw = self._interpreter.get_tensor(self._output_index)
         if raw.dtype == np.float32:
             return np.asarray(raw)
-        return (raw.astype(np.float32) - np.float32(self.output.zero_point)) * np.float32(self.output.scale)
+        return np.asarray((raw.astype(np.float32) - np.float32(self.output.zero_point)) * np.float32(self.output.scale))
 
     def describe(self) -> EngineInfo:
         """See `Engine.describe`."""

@@ -54,7 +54,7 @@ class OnnxEngine:
         (raw,) = self._session.run(None, {self.input.name: batch})
         if raw.dtype == np.float32:
             return np.asarray(raw)
-        return (raw.astype(np.float32) - self._zero_point) * self._scale
+        return np.asarray((raw.astype(np.float32) - self._zero_point) * self._scale)
 
     def describe(self) -> EngineInfo:
         """See `Engine.describe`."""
