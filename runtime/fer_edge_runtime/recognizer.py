@@ -92,9 +92,7 @@ class Recognizer:
             bundle=loaded,
             artefact=artefact,
             engine=loaded.open(artefact, threads=choice.threads),
-            detector=open_detector(
-                detector, threads=choice.threads, min_face=min_face, scan_every=scan_every
-            ),
+            detector=open_detector(detector, threads=choice.threads, min_face=min_face, scan_every=scan_every),
             choice=choice,
             largest=largest,
         )

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_edge_runtime.detect import BlazeFace, blazeface, open_detector
-from fer_edge_runtime.detect.blazeface import anchor_centres, halve, letterbox, to_detections, weighted_nms
+from fer_edge_runtime.detect.blazeface import anchor_centres
+from fer_edge_runtime.detect.candidates import to_detections, weighted_nms
+from fer_edge_runtime.detect.letterbox import halve, letterbox
 from fer_edge_runtime.errors import BundleError, ConfigError
 from fer_edge_runtime.track import iou
 

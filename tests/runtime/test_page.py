@@ -34,7 +34,7 @@ class Feeder:
     def __init__(self, sinks):
         self.sinks = sinks
         self.stop = threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
         index = 0

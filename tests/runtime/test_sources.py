@@ -349,7 +349,7 @@ def test_finite_video_behind_http_loses_no_frame(tmp_path):
     write_video(tmp_path / "clip.avi", frames=40)
     handler = functools.partial(QuietFiles, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         with open_source(f"http://127.0.0.1:{server.server_port}/clip.avi") as source:
             indices = [frame.index for frame in source.frames()]
@@ -368,7 +368,7 @@ def test_live_page_of_another_run_can_be_a_source():
                 for frame in pattern.frames():
                     sinks.write(frame, FrameResult(frame.source, frame.index, frame.time_s, ()))
 
-        thread = threading.Thread(target=feed)
+        thread = threading.Thread(target=feed, daemon=True)
         thread.start()
         with open_source(sinks.describe()[0] + "stream.mjpg") as source:
             frames = source.frames()

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from drawn import TINY, drawn_dataset
+from drawn import MOBILENET, drawn_dataset, tiny_recipe
 from fer_edge_runtime.errors import ConfigError, DataError
 from fer_edge_runtime.manifest import Preprocess, TensorSpec
 from fer_edge_runtime.preprocess import to_input
@@ -23,13 +23,17 @@ from fer_edge_train.network import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-pytestmark = pytest.mark.train
+pytestmark = [
+    pytest.mark.train,
+    # TensorFlow's tensors under numpy 2; nothing that we call.
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
 def network() -> tuple[keras.Model, keras.Model]:
     keras.utils.set_random_seed(1)
-    return build_training_model(TINY, 7, None)
+    return build_training_model(MOBILENET, 7, None)
 
 
 def part_before_classifier(graph: keras.Model) -> keras.Model:
@@ -46,8 +50,9 @@ def device_input(faces: np.ndarray, input_size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("input_size", [32, 48, 96, 128])
+@pytest.mark.usefixtures("tiny_network")
 def test_graph_prepares_faces_exactly_as_the_device_does(input_size: int) -> None:
-    graph, _ = build_training_model(replace(TINY, input_size=input_size), 7, None)
+    graph, _ = build_training_model(replace(tiny_recipe(), input_size=input_size), 7, None)
     faces = np.random.default_rng(input_size).integers(0, 256, (8, 48, 48), np.uint8)
     faces[0], faces[1] = 0, 255
 
@@ -64,7 +69,7 @@ def test_graph_and_device_agree_for_any_range_of_pixels(
 ) -> None:
     faces = np.random.default_rng(seed).integers(low, min(255, low + span) + 1, (1, 48, 48)).astype(np.uint8)
     prepared = np.asarray(part_before_classifier(network[0])(faces[..., None], training=False))
-    assert np.abs(prepared - device_input(faces, TINY.input_size)).max() <= 1e-5
+    assert np.abs(prepared - device_input(faces, MOBILENET.input_size)).max() <= 1e-5
 
 
 # Augmentation
@@ -182,11 +187,11 @@ def test_training_step_changes_the_unfrozen_layers_and_no_statistics_below(
 
 
 def test_backbone_weights_are_loaded_from_a_file(tmp_path: Path) -> None:
-    _, source = build_training_model(TINY, 7, None)
+    _, source = build_training_model(MOBILENET, 7, None)
     backbone = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3), alpha=0.35)
     backbone.save_weights(tmp_path / "own.weights.h5")
 
-    _, loaded = build_training_model(TINY, 7, tmp_path / "own.weights.h5")
+    _, loaded = build_training_model(MOBILENET, 7, tmp_path / "own.weights.h5")
 
     pairs = list(zip(backbone.get_weights(), loaded.get_weights()[:-2], strict=True))
     assert all(np.array_equal(a, b) for a, b in pairs)
@@ -195,7 +200,7 @@ def test_backbone_weights_are_loaded_from_a_file(tmp_path: Path) -> None:
 
 def test_missing_weights_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no weights file at .*none.weights.h5"):
-        build_training_model(TINY, 7, tmp_path / "none.weights.h5")
+        build_training_model(MOBILENET, 7, tmp_path / "none.weights.h5")
 
 
 @pytest.mark.parametrize("content", [b"", b"not HDF5 at all" * 100])
@@ -204,7 +209,7 @@ def test_weights_file_that_is_no_hdf5_is_refused(tmp_path: Path, content: bytes)
     path.write_bytes(content)
 
     with pytest.raises(DataError, match=r"broken\.weights\.h5 does not fit"):
-        build_training_model(TINY, 7, path)
+        build_training_model(MOBILENET, 7, path)
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
@@ -212,14 +217,14 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     wider.save_weights(tmp_path / "wider.weights.h5")
 
     with pytest.raises(DataError, match=r"wider\.weights\.h5 does not fit .*of this width"):
-        build_training_model(TINY, 7, tmp_path / "wider.weights.h5")
+        build_training_model(MOBILENET, 7, tmp_path / "wider.weights.h5")
 
 
 def test_weights_file_with_another_name_ending_is_refused(tmp_path: Path) -> None:
     (tmp_path / "weights.bin").write_bytes(b"x")
 
     with pytest.raises(DataError, match=r"weights\.bin"):
-        build_training_model(TINY, 7, tmp_path / "weights.bin")
+        build_training_model(MOBILENET, 7, tmp_path / "weights.bin")
 
 
 def test_unknown_architecture_is_refused_where_the_graph_is_built() -> None:

@@ -30,34 +30,29 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
-import cv2
 import numpy as np
 
+from fer_edge_runtime.detect.candidates import no_candidates, outside, sides, to_detections, weighted_nms
+from fer_edge_runtime.detect.letterbox import letterbox
 from fer_edge_runtime.engines.litert import open_interpreter
 from fer_edge_runtime.errors import BundleError, ConfigError
-from fer_edge_runtime.types import Detection
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fer_edge_runtime.types import Image
-
-    Candidates = NDArray[np.float32]
+    from fer_edge_runtime.detect.candidates import Candidates
+    from fer_edge_runtime.detect.letterbox import Transform
+    from fer_edge_runtime.types import Detection, Image
 
 BlazeFaceRange = Literal["short", "full"]
 
-KEYPOINTS = ("right_eye", "left_eye", "nose", "mouth", "right_ear", "left_ear")
-
-_COLUMNS = 17  # x1, y1, x2, y2, six keypoints as x, y, score: one candidate
-_PADDING = 0.0  # mid-grey; black padding lowered the scores of small faces by 0.1 to 0.2
-_NMS_IOU = 0.3
 _MAX_CANDIDATES = 512
 _SCAN_FACE = 19  # pixels in the scan's input at which the short-range network finds every face tried
 _SCAN_MIN_SCORE = 0.8  # higher than for one pass, because a scan sees a hundred times as many places
 _SCAN_MAX_PIXELS = 640 * 480
 _SCAN_MULTIPLE = 16  # the coarsest stride of the short-range network
 _SCAN_LARGEST = 2.0  # the scan reports faces up to this many times the first pass's smallest
-_FIRST_SMALLEST = 1.25  # and where there is a scan, the first pass reports none under this many times its smallest
+_FIRST_SMALLEST = 1.25  # and under this many times the first pass's smallest, the scan's box is the better one
 _MAX_WINDOWS = 4
 
 
@@ -170,9 +165,10 @@ class BlazeFace:
         found = weighted_nms(found)
         limit = self._first_smallest(frame.shape)
         if self._small is not None and self._min_face < limit:
-            found = found[_sides(found) >= limit * _FIRST_SMALLEST]
-            small = self._small.run(frame, largest=limit * _SCAN_LARGEST, known=found)
-            found = np.concatenate([found, small])
+            sure = found[sides(found) >= limit * _FIRST_SMALLEST]
+            small = self._small.run(frame, largest=limit * _SCAN_LARGEST, known=sure)
+            better = np.concatenate([sure, small])
+            found = np.concatenate([better, outside(found, better)])
         return to_detections(found, self._min_face)
 
     def smallest_face(self, height: int, width: int) -> float:
@@ -212,7 +208,7 @@ class _SmallFaces:
         self._window_pass: _Pass | None = None
         self._shape: tuple[int, int] = (0, 0)
         self._calls = 0
-        self._last: Candidates = _no_candidates()
+        self._last: Candidates = no_candidates()
 
     def scale(self, height: int, width: int) -> float:
         """Pixels of the scan per pixel of the frame: no enlargement, no more pixels than the budget."""
@@ -226,7 +222,7 @@ class _SmallFaces:
         scale = self.scale(height, width)
         found = self._windows(frame, scale) if self._calls % self._every else self._scan(frame, scale)
         self._calls += 1
-        self._last = _outside(found[_sides(found) <= largest], known)
+        self._last = outside(found[sides(found) <= largest], known)
         return self._last
 
     def _scan(self, frame: Image, scale: float) -> Candidates:
@@ -240,7 +236,7 @@ class _SmallFaces:
             self._window_pass = self._open()
         size = _NETWORKS["short"].size
         half = size / scale / 2
-        found = [_no_candidates()]
+        found = [no_candidates()]
         for x1, y1, x2, y2 in self._last[:_MAX_WINDOWS, :4]:
             left, top = max(0, int((x1 + x2) / 2 - half)), max(0, int((y1 + y2) / 2 - half))
             window = frame[top : top + int(2 * half), left : left + int(2 * half)]
@@ -287,7 +283,7 @@ class _Pass:
         logits = self._interpreter.get_tensor(self._scores)[0, :, 0]
         chosen = np.flatnonzero(logits > self._min_logit)
         if not len(chosen):
-            return _no_candidates()
+            return no_candidates()
         if len(chosen) > _MAX_CANDIDATES:
             chosen = chosen[np.argsort(-logits[chosen], kind="stable")[:_MAX_CANDIDATES]]
         raw = self._interpreter.get_tensor(self._boxes)[0, chosen]
@@ -320,67 +316,6 @@ class _Pass:
         return rows[np.isfinite(rows).all(axis=1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Transform:
-    """Where a letterboxed frame lies: ``input = frame * scale + (left, top)``, per axis, in pixels."""
-
-    scale_x: float
-    scale_y: float
-    left: int
-    top: int
-
-
-def letterbox(frame: Image, canvas: NDArray[np.float32], scale: float) -> Transform:
-    """Scale a frame, keep its aspect ratio, centre it on a grey canvas and convert it to the network's colours.
-
-    Args:
-        frame: (H, W, 3) uint8 BGR.
-        canvas: (h, w, 3) float32, overwritten with RGB in [-1, 1].
-        scale: canvas pixels per frame pixel; every side keeps at least one pixel.
-
-    Returns:
-        How to get back from canvas pixels to frame pixels.
-    """
-    height, width = frame.shape[:2]
-    new_width = min(canvas.shape[1], max(1, round(width * scale)))
-    new_height = min(canvas.shape[0], max(1, round(height * scale)))
-    small, reduction = halve(frame, scale)
-    used_height, used_width = small.shape[0] * reduction, small.shape[1] * reduction
-    if small.shape[:2] != (new_height, new_width):
-        interpolation = cv2.INTER_AREA if scale * reduction < 0.5 else cv2.INTER_LINEAR
-        small = np.asarray(cv2.resize(small, (new_width, new_height), interpolation=interpolation), np.uint8)
-    rgb = cv2.cvtColor(small, cv2.COLOR_BGR2RGB)
-    left, top = (canvas.shape[1] - new_width) // 2, (canvas.shape[0] - new_height) // 2
-    if (new_height, new_width) != canvas.shape[:2]:
-        canvas.fill(_PADDING)
-    inside = canvas[top : top + new_height, left : left + new_width]
-    np.multiply(rgb, np.float32(1 / 127.5), out=inside)
-    inside -= 1
-    return Transform(new_width / used_width, new_height / used_height, left, top)
-
-
-def halve(frame: Image, scale: float) -> tuple[Image, int]:
-    """Average 2x2 blocks as long as the picture stays at least as large as the scale asks for.
-
-    Halving by area and a last bilinear step of less than 2 costs an eighth of OpenCV's general area resize, which was a
-    third of the full-range network's own time. An odd last row or column is left out.
-
-    Args:
-        frame: (H, W, 3) uint8.
-        scale: wanted size over the frame's size.
-
-    Returns:
-        The smaller picture and the whole number by which its sides were divided.
-    """
-    reduction = 1
-    while scale * reduction <= 0.5 and min(frame.shape[:2]) >= 2:
-        height, width = frame.shape[0] // 2, frame.shape[1] // 2
-        even = frame[: 2 * height, : 2 * width]
-        frame = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-        reduction *= 2
-    return frame, reduction
-
-
 def anchor_centres(height: int, width: int, layers: tuple[tuple[int, int], ...]) -> NDArray[np.float32]:
     """Centres of the anchors, in the order of the network's outputs.
 
@@ -400,41 +335,6 @@ def anchor_centres(height: int, width: int, layers: tuple[tuple[int, int], ...])
     return np.concatenate(centres).astype(np.float32)
 
 
-def weighted_nms(candidates: Candidates, *, iou: float = _NMS_IOU) -> Candidates:
-    """Average overlapping candidates by their scores instead of keeping only the best one.
-
-    Averaging is what the BlazeFace paper calls blending: a face's box jitters less from frame to frame.
-
-    Args:
-        candidates: (N, 17) float32, box xyxy, keypoints and score.
-        iou: candidates that overlap the best one by more than this are averaged into it.
-
-    Returns:
-        (M, 17) float32, best score first; each carries the score of its best candidate.
-    """
-    rest = candidates[np.argsort(-candidates[:, 16], kind="stable")]
-    merged = []
-    while len(rest):
-        near = _iou_with_first(rest) > iou
-        near[0] = True
-        group, rest = rest[near], rest[~near]
-        weights = group[:, 16:]
-        merged.append(np.append((group[:, :16] * weights).sum(axis=0) / weights.sum(), group[0, 16]))
-    return np.asarray(merged, np.float32).reshape(-1, _COLUMNS)
-
-
-def to_detections(candidates: Candidates, min_face: int) -> list[Detection]:
-    """The candidates as detections, largest first, without those whose longer side is under ``min_face`` pixels."""
-    found = []
-    for row in candidates.tolist():
-        x1, y1, x2, y2 = row[:4]
-        if max(x2 - x1, y2 - y1) < min_face:
-            continue
-        points = zip(KEYPOINTS, zip(row[4:16:2], row[5:16:2], strict=True), strict=True)
-        found.append(Detection(box=(x1, y1, x2, y2), score=row[16], landmarks=dict(points)))
-    return sorted(found, key=lambda face: (face.box[0] - face.box[2]) * (face.box[3] - face.box[1]))
-
-
 def check_frame(frame: Image) -> None:
     """Refuse what is not a picture.
 
@@ -446,29 +346,6 @@ def check_frame(frame: Image) -> None:
             f"A frame must be a (height, width, 3) uint8 BGR array with at least one pixel; "
             f"received shape {frame.shape}, dtype {frame.dtype}."
         )
-
-
-def _sides(candidates: Candidates) -> NDArray[np.float32]:
-    return candidates[:, 2] - candidates[:, 0]
-
-
-def _outside(candidates: Candidates, faces: Candidates) -> Candidates:
-    centres = ((candidates[:, :2] + candidates[:, 2:4]) / 2)[:, np.newaxis]
-    inside = (centres >= faces[:, :2]) & (centres <= faces[:, 2:4])
-    fresh: Candidates = candidates[~np.any(np.all(inside, axis=2), axis=1)]
-    return fresh
-
-
-def _iou_with_first(boxes: Candidates) -> NDArray[np.float32]:
-    low, high = np.maximum(boxes[:, :2], boxes[0, :2]), np.minimum(boxes[:, 2:4], boxes[0, 2:4])
-    common = np.clip(high - low, 0, None).prod(axis=1)
-    areas = np.clip(boxes[:, 2:4] - boxes[:, :2], 0, None).prod(axis=1)
-    overlap: NDArray[np.float32] = common / np.maximum(areas + areas[0] - common, np.float32(1e-9))
-    return overlap
-
-
-def _no_candidates() -> Candidates:
-    return np.zeros((0, _COLUMNS), np.float32)
 
 
 def _read_asset(network: _Network) -> bytes:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from fer_edge_runtime.detect.blazeface import check_frame, halve
+from fer_edge_runtime.detect.blazeface import check_frame
+from fer_edge_runtime.detect.letterbox import halve
 from fer_edge_runtime.errors import BundleError, ConfigError, SourceError
 from fer_edge_runtime.types import Detection
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from fer_edge_runtime.types import Frame, SourceKind
 
@@ -76,4 +76,6 @@ def quiet_opencv() -> None:
     import cv2
 
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # OpenCV 5 moved the function; 0 is "silent" in both.
+    logging: Any = getattr(cv2.utils, "logging", cv2)
+    logging.setLogLevel(0)
