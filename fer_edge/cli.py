@@ -83,6 +83,9 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
     """Find faces and name their expressions, on pictures, videos and cameras."""
+    from fer_edge.startup import leave, start_light
+
+    start_light()
     from fer_edge.commands.run import RunOptions, run_command
 
     run_command(
@@ -106,6 +109,7 @@ def run(
             quiet=quiet,
         )  # fmt: skip
     )
+    leave()
 
 
 @app.command()

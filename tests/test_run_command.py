@@ -80,7 +80,7 @@ def test_clip_is_annotated_and_written_whole(tmp_path):
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert {face["track"] for record in records for face in record["faces"]} == {1}
-    table = list(csv.DictReader(rows.open()))
+    table = list(csv.DictReader(rows.read_text().splitlines()))
     assert len(table) == len(records)
     assert table[0]["label"] == "happy"
     capture = cv2.VideoCapture(str(video))

@@ -1,6 +1,5 @@
 """What start-up imports: the runtime and its commands stay light."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -24,36 +23,30 @@ HEAVY = (
 RUNTIME = ("numpy", "cv2", "ai_edge_litert", "onnxruntime")
 
 
-def modules_after(code: str) -> set[str]:
-    """Top-level modules loaded once ``code`` has run in a fresh interpreter."""
-    script = (
-        "import sys, json\n"
-        f"try:\n    exec({code!r})\nexcept SystemExit:\n    pass\n"
-        "sys.stderr.write('\\nMODULES' + json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+def modules_after(*arguments: str) -> set[str]:
+    """Top-level modules that a fresh interpreter imports while it runs ``python ARGUMENTS``."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True, timeout=120, check=True
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=True)
-    return set(json.loads(done.stderr.rpartition("MODULES")[2]))
-
-
-def command(*arguments: str) -> str:
-    return f"import sys; sys.argv = ['fer-edge', *{list(arguments)!r}]; from fer_edge.__main__ import main; main()"
+    lines = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
+    return {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
 
 
 def test_importing_the_package_loads_nothing_else():
-    assert not modules_after("import fer_edge") & {*HEAVY, *RUNTIME, "typer", "rich"}
+    assert not modules_after("-c", "import fer_edge") & {*HEAVY, *RUNTIME, "typer", "rich"}
 
 
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["--version"], ["run", "--help"], ["train", "--help"], ["export", "--help"]]
 )
 def test_help_loads_neither_training_nor_runtime_libraries(arguments):
-    assert not modules_after(command(*arguments)) & {*HEAVY, *RUNTIME}
+    assert not modules_after("-m", "fer_edge", *arguments) & {*HEAVY, *RUNTIME}
 
 
 def test_whole_run_on_the_cpu_loads_no_training_library(tmp_path):
     loaded = modules_after(
-        command("run", "--source", "demo", "--save", str(tmp_path / "out.mp4"), "--json", str(tmp_path / "out.jsonl"),
-                "--csv", str(tmp_path / "out.csv"), "--serve", "127.0.0.1:0", "--max-frames", "5")
+        "-m", "fer_edge", "run", "--source", "demo", "--save", str(tmp_path / "out.mp4"), "--json", str(tmp_path / "out.jsonl"),
+        "--csv", str(tmp_path / "out.csv"), "--serve", "127.0.0.1:0", "--max-frames", "5",
     )  # fmt: skip
     assert "ai_edge_litert" in loaded
     assert not loaded & {*HEAVY, "onnxruntime"}
@@ -64,7 +57,7 @@ def test_public_names_are_what_the_readme_says():
         f"import cv2, fer_edge; faces = fer_edge.Recognizer.load('default')(cv2.imread({str(SAMPLES / 'astronaut.jpg')!r}));"
         "assert [face.label for face in faces] == ['happy']; assert isinstance(faces[0], fer_edge.Face)"
     )
-    assert "ai_edge_litert" in modules_after(code)
+    assert "ai_edge_litert" in modules_after("-c", code)
 
 
 def test_unknown_name_is_an_attribute_error():

@@ -14,7 +14,10 @@ from fer_edge_export.errors import ExportError
 from fer_edge_train.architectures import build_classifier
 from fer_edge_train.config import TrainConfig
 
-TOLERANCE = 1e-5  # batch normalisation differs between the two libraries in the last bits (3e-8 measured)
+# Batch normalisation differs between the two libraries in the last bits. Measured on faces: at most 2e-6 for a trained
+# MobileNetV2; 1.4e-5 for a hardly trained one, whose statistics amplify rounding. A wrong weight shows as 1e-2 or more.
+MEAN_TOLERANCE = 1e-5
+MAX_TOLERANCE = 1e-4
 
 
 def rebuild_classifier(
@@ -35,7 +38,7 @@ def rebuild_classifier(
         the largest difference of a probability between it and the original.
 
     Raises:
-        ExportError: the file does not hold that classifier, or the outputs differ by more than 1e-5.
+        ExportError: the file does not hold that classifier, or the outputs differ by more than rounding (1e-5 on average, 1e-4 at most).
     """
     original = _load(model_file, config.architecture)
     model, _ = build_classifier(
@@ -58,13 +61,14 @@ def rebuild_classifier(
             f"number {first}. Was the run trained with another version of fer-edge?"
         )
     model.set_weights(weights)
-    difference = float(np.max(np.abs(predict(model, inputs) - predict(original, inputs))))
-    if not difference <= TOLERANCE:
+    differences = np.abs(predict(model, inputs) - predict(original, inputs))
+    mean, worst = float(differences.mean()), float(differences.max())
+    if not (mean <= MEAN_TOLERANCE and worst <= MAX_TOLERANCE):
         raise ExportError(
-            f"{model_file}: the rebuilt classifier differs from the trained one by {difference:.2g} on {len(inputs)} faces "
-            f"(at most {TOLERANCE:g} is allowed)."
+            f"{model_file}: the rebuilt classifier differs from the trained one by {mean:.2g} on average and at most {worst:.2g} on "
+            f"{len(inputs)} faces ({MEAN_TOLERANCE:g} and {MAX_TOLERANCE:g} are allowed)."
         )
-    return model, difference
+    return model, worst
 
 
 def predict(model: Any, inputs: NDArray[np.float32], *, batch: int = 64) -> NDArray[np.float32]:

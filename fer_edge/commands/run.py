@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fer_edge import __version__
+from fer_edge.startup import loaded
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.loop import Summary, run_loop
 from fer_edge_runtime.recognizer import Recognizer
@@ -32,8 +32,7 @@ NOTICE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
+class RunOptions(NamedTuple):
     """The command's options, as given."""
 
     camera: str | None
@@ -106,6 +105,7 @@ def run_command(options: RunOptions) -> None:
             labels=recognizer.labels, kind=source.kind, total=source.total, fps=source.fps, json=options.json,
             csv=options.csv, save=options.save, show=options.show, serve=options.serve, stop=stop,
         ) as sinks:  # fmt: skip
+            loaded()
             places = sinks.describe()
             if options.serve:
                 console.say(f"Live page: {', '.join(places)}")

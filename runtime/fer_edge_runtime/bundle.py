@@ -6,7 +6,6 @@ import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from fer_edge_runtime.engines import Engine
 
+DEFAULT = Path(__file__).parent / "assets" / "default"
 MAX_GOLDEN_CROPS = 256
 
 
@@ -151,7 +151,7 @@ class _Zip:
 
 def _open_files(path: str | Path) -> _Folder | _Zip:
     if path == "default":
-        return _Folder(Path(str(resources.files("fer_edge_runtime") / "assets" / "default")))
+        return _Folder(DEFAULT)
     path = Path(path)
     if path.is_dir():
         return _Folder(path)

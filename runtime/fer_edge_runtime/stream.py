@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.recognizer import Recognizer
-from fer_edge_runtime.smooth import Smoother
-from fer_edge_runtime.track import Tracker
 from fer_edge_runtime.types import Face, Frame, FrameResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fer_edge_runtime.smooth import Smoother
+    from fer_edge_runtime.track import Tracker
     from fer_edge_runtime.types import SourceKind
 
 FPS_WINDOW = 30
@@ -31,6 +31,13 @@ class FrameRate:
         self._times.append(now_s)
         elapsed = self._times[-1] - self._times[0]
         return (len(self._times) - 1) / elapsed if elapsed > 0 else 0.0
+
+
+def _remember(recognizer: Recognizer) -> tuple[Tracker, Smoother]:
+    from fer_edge_runtime.smooth import Smoother
+    from fer_edge_runtime.track import Tracker
+
+    return Tracker(), Smoother(recognizer.labels, uncertain_below=recognizer.uncertain_below)
 
 
 class StreamRecognizer:
@@ -54,21 +61,16 @@ class StreamRecognizer:
         if detect_every < 1:
             raise ConfigError(f"--detect-every {detect_every} cannot be used. Give 1 or more.")
         self._recognizer = recognizer
-        self._kind = kind
         self._detect_every = detect_every
         self._clock = clock
-        self._tracker = Tracker()
-        self._smoother = Smoother(recognizer.labels, uncertain_below=recognizer.uncertain_below)
+        self._memory = None if kind == "pictures" else _remember(recognizer)
         self._rate = FrameRate()
         self._seen = 0
 
     def process(self, frame: Frame) -> FrameResult:
         """Faces of the next frame, largest first, with the time of each stage."""
         begin = self._clock()
-        if self._kind == "pictures":
-            faces, stages = self._picture(frame)
-        else:
-            faces, stages = self._video(frame)
+        faces, stages = self._picture(frame) if self._memory is None else self._video(frame, *self._memory)
         self._seen += 1
         end = self._clock()
         stages["total"] = (end - begin) * 1e3
@@ -84,23 +86,23 @@ class StreamRecognizer:
             "detect": (detected - begin) * 1e3, "align": classified.align_ms, "classify": classified.classify_ms,
         }  # fmt: skip
 
-    def _video(self, frame: Frame) -> tuple[list[Face], dict[str, float]]:
+    def _video(self, frame: Frame, tracker: Tracker, smoother: Smoother) -> tuple[list[Face], dict[str, float]]:
         begin = self._clock()
         detections = self._recognizer.detect(frame.image) if self._seen % self._detect_every == 0 else None
         detected = self._clock()
-        tracks = self._tracker.predict() if detections is None else self._tracker.update(detections)
+        tracks = tracker.predict() if detections is None else tracker.update(detections)
         tracked = self._clock()
         classified = self._recognizer.classify(frame.image, [track.detection for track in tracks], clock=self._clock)
         before_smoothing = self._clock()
         faces = []
         for track, probabilities in zip(tracks, classified.probabilities, strict=True):
-            smooth = self._smoother.update(track.id, probabilities, frame.time_s)
+            smooth = smoother.update(track.id, probabilities, frame.time_s)
             scores = {name: float(p) for name, p in zip(self._recognizer.labels, smooth.probabilities, strict=True)}
             detection = track.detection
             faces.append(
                 Face(detection.box, smooth.label, smooth.score, scores, detection.landmarks, detection.score, track.id)
             )
-        self._smoother.forget(self._tracker.remembered_ids())
+        smoother.forget(tracker.remembered_ids())
         end = self._clock()
         return faces, {
             "detect": (detected - begin) * 1e3, "track": (tracked - detected) * 1e3, "align": classified.align_ms,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.types import Detection
@@ -28,8 +28,7 @@ _MAX_SIZE_RATIO = 2.0  # two boxes whose sides differ by more are not matched by
 _EPSILON = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class Track:
+class Track(NamedTuple):
     """A face that is being followed.
 
     Attributes:
@@ -45,8 +44,7 @@ class Track:
     missed_frames: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Motion:
+class _Motion(NamedTuple):
     """Per frame: the centre's shift in pixels and the side's growth as a natural logarithm."""
 
     x: float = 0.0

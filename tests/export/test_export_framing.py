@@ -10,7 +10,15 @@ from fer_edge_runtime.errors import DataError
 from fer_edge_runtime.manifest import Framing, Preprocess
 from fer_edge_runtime.preprocess import crop_faces, face_square
 from fer_edge_runtime.types import Detection
-from fer_edge_train.framing import FER2013_FRAMING, MIN_SCORE, central_detection, face_canvas, fit_framing, measure, round_trip
+from fer_edge_train.framing import (
+    FER2013_FRAMING,
+    MIN_SCORE,
+    central_detection,
+    face_canvas,
+    fit_framing,
+    measure,
+    round_trip,
+)
 
 GREY = Preprocess("grey", 48, 96, 3, "linear", "eyes", 127.5, 127.5, {})
 
@@ -81,7 +89,11 @@ def test_canvas_holds_the_face_in_its_middle(faces):
 
 
 def test_central_detection_prefers_the_most_certain_one_over_the_middle():
-    aside, weak, sure = detection((0, 0, 90, 90), score=0.99), detection((150, 150, 330, 330), score=0.5), detection((170, 170, 300, 300))
+    aside, weak, sure = (
+        detection((0, 0, 90, 90), score=0.99),
+        detection((150, 150, 330, 330), score=0.5),
+        detection((170, 170, 300, 300)),
+    )
     assert central_detection([aside, weak, sure], 48) is sure
     assert central_detection([aside], 48) is None
 

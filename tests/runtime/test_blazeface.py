@@ -256,11 +256,11 @@ def test_threads_below_one_are_refused() -> None:
 def test_altered_network_is_refused_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assets = tmp_path / "assets"
     assets.mkdir()
-    original = blazeface.resources.files("fer_edge_runtime") / "assets" / "face_detection_short_range.tflite"
+    original = blazeface.ASSETS / "face_detection_short_range.tflite"
     content = bytearray(original.read_bytes())
     content[1000] ^= 1
     (assets / "face_detection_short_range.tflite").write_bytes(content)
-    monkeypatch.setattr(blazeface.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(blazeface, "ASSETS", assets)
 
     with pytest.raises(BundleError, match=r"face_detection_short_range\.tflite was altered"):
         BlazeFace("short")

@@ -128,7 +128,7 @@ def test_other_model_under_the_name_is_refused(copy):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("scale", 0.05), ("zero_point", 7), ("dtype", "uint8")],
+    [("scale", 0.05), ("zero_point", 7)],
 )
 def test_manifest_that_mislabels_the_input_is_refused(copy, key, value):
     def change(record):

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge_runtime.detect import YuNet, open_detector
+from fer_edge_runtime.detect import open_detector
+from fer_edge_runtime.detect.yunet import YuNet
 from fer_edge_runtime.errors import BundleError, ConfigError, SourceError
 from fer_edge_runtime.track import iou
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from drawn import csv_line, drawn_dataset, write_csv, write_folders, write_parquet
+
 from fer_edge_runtime.errors import DataError
 from fer_edge_train.data import FER2013_LABELS, USAGES, FaceDataset, load_dataset
 
@@ -191,7 +192,10 @@ def keep_one_class(root: Path) -> None:
 BROKEN = {
     "missing file": (lambda folder, _: folder / "none.csv", ["no data set at", "none.csv"]),
     "another form": (text_file("a.zip", b"PK"), ["a.zip", "neither a .parquet nor a .csv"]),
-    "csv lacks a column": (text_file("a.csv", b"emotion,pixels\n0,1 2\n"), ["a.csv", "Usage", "found: emotion, pixels"]),
+    "csv lacks a column": (
+        text_file("a.csv", b"emotion,pixels\n0,1 2\n"),
+        ["a.csv", "Usage", "found: emotion, pixels"],
+    ),
     "csv is empty": (text_file("a.csv", b""), ["a.csv", "cannot be read as CSV"]),
     "csv is not text": (text_file("a.csv", b"\xff\xfe\x00\x81" * 50), ["a.csv", "cannot be read as CSV"]),
     "csv has only a header": (text_file("a.csv", b"emotion,pixels,Usage\n"), ["a.csv", "no rows for Training"]),
@@ -221,7 +225,10 @@ BROKEN = {
     "empty folder": (lambda folder, _: folder, ["0 class folder(s)", "at least two"]),
     "one class": (folders_with(keep_one_class), ["1 class folder(s)"]),
     "no pictures": (folders_with(remove_pictures), ["no pictures", ".jpg"]),
-    "one class without pictures": (folders_with(lambda r: remove_pictures(r / "train" / "sad")), ["train/sad", "no pic"]),
+    "one class without pictures": (
+        folders_with(lambda r: remove_pictures(r / "train" / "sad")),
+        ["train/sad", "no pic"],
+    ),
     "unknown test class": (folders_with(lambda r: (r / "test/joy").mkdir()), ["test/joy", "no such class", "happy"]),
     "unreadable picture": (folders_with(lambda r: (r / "train/sad/z.png").write_bytes(b"no")), ["z.png", "not a pic"]),
     "empty picture": (folders_with(lambda r: (r / "train/sad/z.png").touch()), ["z.png", "0 bytes"]),

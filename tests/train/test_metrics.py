@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fer_edge_train.metrics import confusion_matrix, evaluate, wilson_interval
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fer_edge_train.metrics import confusion_matrix, evaluate, wilson_interval
 
 pytestmark = pytest.mark.train
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from drawn import MOBILENET, drawn_dataset, tiny_recipe
+from drawn import MOBILENET, TINY, drawn_dataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from fer_edge_runtime.errors import ConfigError, DataError
 from fer_edge_runtime.manifest import Preprocess, TensorSpec
 from fer_edge_runtime.preprocess import to_input
@@ -20,8 +23,6 @@ from fer_edge_train.network import (
     restart_randomness,
     unfreeze_top,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 pytestmark = [
     pytest.mark.train,
@@ -50,9 +51,8 @@ def device_input(faces: np.ndarray, input_size: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("input_size", [32, 48, 96, 128])
-@pytest.mark.usefixtures("tiny_network")
 def test_graph_prepares_faces_exactly_as_the_device_does(input_size: int) -> None:
-    graph, _ = build_training_model(replace(tiny_recipe(), input_size=input_size), 7, None)
+    graph, _ = build_training_model(replace(TINY, input_size=input_size), 7, None)
     faces = np.random.default_rng(input_size).integers(0, 256, (8, 48, 48), np.uint8)
     faces[0], faces[1] = 0, 255
 
@@ -212,6 +212,7 @@ def test_weights_file_that_is_no_hdf5_is_refused(tmp_path: Path, content: bytes)
         build_training_model(MOBILENET, 7, path)
 
 
+@pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")  # Keras's, before its own ValueError
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     wider = keras.applications.MobileNetV2(include_top=False, weights=None, input_shape=(32, 32, 3), alpha=0.5)
     wider.save_weights(tmp_path / "wider.weights.h5")

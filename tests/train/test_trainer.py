@@ -15,7 +15,8 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from drawn import SILENT, drawn_dataset, tiny_recipe
+from drawn import SILENT, TINY, drawn_dataset
+
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 from fer_edge_train.config import FineTuneStage, HeadStage
 from fer_edge_train.data import USAGES, FaceDataset
@@ -25,11 +26,9 @@ from fer_edge_train.trainer import Listener, class_weights, train
 
 pytestmark = [
     pytest.mark.train,
-    pytest.mark.usefixtures("tiny_network"),
     # TensorFlow's tensors under numpy 2; nothing that we call.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
 ]
-TINY = tiny_recipe()
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def faces() -> FaceDataset:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, faces: FaceDataset, tiny_network: None) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, faces: FaceDataset) -> Path:
     """A complete run that nobody interrupted; tests only read it."""
     out = tmp_path_factory.mktemp("finished") / "run"
     train(TINY, faces, out, weights=None, listener=SILENT)
@@ -314,9 +313,7 @@ def test_private_test_never_influences_what_is_chosen(tmp_path: Path, faces: Fac
     assert history(other) == history(first)  # the same seed twice: equal to the last digit on TensorFlow's CPU
     assert other["best_epoch"] == first["best_epoch"]
     assert other["PublicTest"] == first["PublicTest"]
-    assert all(
-        np.array_equal(a, b) for a, b in zip(weights_of(tmp_path / "run"), weights_of(finished), strict=True)
-    )
+    assert all(np.array_equal(a, b) for a, b in zip(weights_of(tmp_path / "run"), weights_of(finished), strict=True))
     assert other["PrivateTest"]["confusion"] != first["PrivateTest"]["confusion"]
 
 

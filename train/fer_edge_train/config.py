@@ -119,7 +119,7 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any], *, where: str) -> TrainConfig:
         """Build from parsed TOML or JSON; ``where`` names the file in messages."""
-        return _build(cls, values, where)  # type: ignore[no-any-return]
+        return _build(cls, values, where)
 
 
 def recipe_names() -> list[str]:

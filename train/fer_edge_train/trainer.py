@@ -40,7 +40,7 @@ class Listener:
     step: Callable[[float, float], None]
 
 
-class _Steps(keras.callbacks.Callback):  # type: ignore[misc]
+class _Steps(keras.callbacks.Callback):
     def __init__(self, listener: Listener) -> None:
         super().__init__()
         self._listener = listener

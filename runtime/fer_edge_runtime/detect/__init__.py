@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Protocol
 
 from fer_edge_runtime.detect.blazeface import BlazeFace
-from fer_edge_runtime.detect.yunet import YuNet
 from fer_edge_runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from fer_edge_runtime.types import Detection, Image
 
-__all__ = ["DETECTORS", "BlazeFace", "Detector", "YuNet", "open_detector"]
+__all__ = ["DETECTORS", "BlazeFace", "Detector", "open_detector"]
 
 DETECTORS = ("short", "full", "yunet:PATH")
 
@@ -63,6 +61,8 @@ def open_detector(
         return BlazeFace("full", threads=threads, min_face=min_face, min_score=min_score, scan_every=scan_every)
     name, _, path = spec.partition(":")
     if name == "yunet" and path:
+        from fer_edge_runtime.detect.yunet import YuNet
+
         return YuNet(path, min_face=min_face, min_score=min_score)
     raise ConfigError(_unknown(spec))
 
@@ -71,6 +71,8 @@ def _unknown(spec: str) -> str:
     known = ", ".join(DETECTORS)
     if spec.partition(":")[0] == "yunet":
         return f"The detector '{spec}' names no file; write yunet:PATH with the path of YuNet's ONNX file."
+    import difflib
+
     close = difflib.get_close_matches(spec.partition(":")[0].lower(), ["short", "full", "yunet"], n=1, cutoff=0.5)
     hint = {"short": "short", "full": "full", "yunet": "yunet:PATH"}[close[0]] if close else ""
     suggestion = f" Did you mean '{hint}'?" if hint else ""

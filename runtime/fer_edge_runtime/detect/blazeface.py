@@ -26,15 +26,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
-from importlib import resources
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from fer_edge_runtime.detect.candidates import no_candidates, outside, sides, to_detections, weighted_nms
 from fer_edge_runtime.detect.letterbox import letterbox
-from fer_edge_runtime.engines.litert import open_interpreter
+from fer_edge_runtime.engines.litert import allocate, open_interpreter
 from fer_edge_runtime.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from fer_edge_runtime.detect.letterbox import Transform
     from fer_edge_runtime.types import Detection, Image
 
+ASSETS = Path(__file__).parents[1] / "assets"
 BlazeFaceRange = Literal["short", "full"]
 
 _MAX_CANDIDATES = 512
@@ -56,8 +56,7 @@ _FIRST_SMALLEST = 1.25  # and under this many times the first pass's smallest, t
 _MAX_WINDOWS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Network:
+class _Network(NamedTuple):
     """What distinguishes one BlazeFace network from the other.
 
     Attributes:
@@ -294,7 +293,7 @@ class _Pass:
         shape = [1, height, width, 3]
         if list(map(int, self._interpreter.get_input_details()[0]["shape"])) != shape:
             self._interpreter.resize_tensor_input(self._input, shape)
-        self._interpreter.allocate_tensors()
+        allocate(self._interpreter)
         self._canvas = np.empty((height, width, 3), np.float32)
         self._anchors = anchor_centres(height, width, self._network.layers)
 
@@ -350,7 +349,7 @@ def check_frame(frame: Image) -> None:
 
 def _read_asset(network: _Network) -> bytes:
     try:
-        content = resources.files("fer_edge_runtime").joinpath("assets", network.asset).read_bytes()
+        content = (ASSETS / network.asset).read_bytes()
     except OSError as error:
         raise BundleError(f"The face detector {network.asset} is missing; reinstall fer-edge ({error}).") from error
     digest = hashlib.sha256(content).hexdigest()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 _PADDING = 0.0  # mid-grey; black padding lowered the scores of small faces by 0.1 to 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Transform:
+class Transform(NamedTuple):
     """Where a letterboxed frame lies: ``input = frame * scale + (left, top)``, per axis, in pixels."""
 
     scale_x: float

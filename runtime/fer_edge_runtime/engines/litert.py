@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +53,31 @@ def open_interpreter(content: bytes, *, name: str, threads: int = 1) -> Any:
         raise BundleError(f"{name} is not a TFLite model that this runtime can read: {error}") from error
 
 
+def allocate(interpreter: Any) -> None:
+    """`allocate_tensors`, without the line that LiteRT writes to stderr when it makes its first delegate.
+
+    Raises:
+        RuntimeError: as LiteRT says it.
+    """
+    with _native_chatter_off():
+        interpreter.allocate_tensors()
+
+
+@contextmanager
+def _native_chatter_off() -> Iterator[None]:
+    """Send what native code writes to stderr nowhere: LiteRT announces each delegate there and has no switch for it."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
+
+
 class LiteRTEngine:
     """Runs a TFLite classifier; the batch dimension is resized on demand."""
 
@@ -73,7 +102,7 @@ class LiteRTEngine:
             return
         self._interpreter.resize_tensor_input(self._input_index, [batch, *self.input.shape])
         try:
-            self._interpreter.allocate_tensors()
+            allocate(self._interpreter)
         except RuntimeError as error:
             raise BundleError(f"{self._name} cannot be prepared for a batch of {batch}: {error}") from error
         self._batch = batch
@@ -82,7 +111,10 @@ class LiteRTEngine:
         """See `Engine.run`."""
         self._allocate(len(batch))
         self._interpreter.set_tensor(self._input_index, batch)
-        self._interpreter.invoke()
+        try:
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise BundleError(f"{self._name} cannot be run: {error}") from error
         raw = self._interpreter.get_tensor(self._output_index)
         if raw.dtype == np.float32:
             return np.asarray(raw)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import importlib.util
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from fer_edge_runtime.errors import ConfigError, DeviceError, MissingPackageError
 
@@ -15,8 +14,7 @@ DEVICES = ("auto", "cpu", "gpu")
 MAX_AUTO_THREADS = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """What was chosen.
 
     Attributes:
@@ -87,6 +85,8 @@ def available_cores() -> int:
 
 def missing_for_gpu() -> list[str]:
     """What this machine and this release lack to run on a GPU."""
+    import ctypes.util
+
     missing = ["this release of fer-edge has no GPU engine yet"]
     if not any(Path("/dev").glob("dri/render*")) and not Path("/dev/nvidia0").exists():
         missing.append("no GPU device was found (/dev/dri/render*, /dev/nvidia0)")

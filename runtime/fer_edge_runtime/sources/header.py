@@ -6,7 +6,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 CUT_OFF = "is cut off: its end is missing"
 DAMAGED = "is damaged: its header makes no sense"
@@ -17,8 +17,7 @@ _MAX_PARTS = 200_000
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
-@dataclass(frozen=True, slots=True)
-class PictureHeader:
+class PictureHeader(NamedTuple):
     """The outside of a picture file.
 
     Attributes:

@@ -1,0 +1,86 @@
+"""``fer-edge train`` as a process: exit codes, what it says and where, interruption and resume."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from drawn import MOBILENET_TOML, drawn_dataset, write_parquet
+
+from fer_edge_train.run_folder import read_json
+
+pytestmark = pytest.mark.train
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "fer_edge", "train", *map(str, arguments)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["mobilenet2", "--data", "none.csv"], 2, "no recipe 'mobilenet2'. Known: mobilenetv2"),
+        (["mobilenet2", "--data", "none.csv"], 2, "Did you mean 'mobilenetv2'?"),
+        (["mobilenetv2", "--data", "none.csv"], 6, "no data set at none.csv"),
+        (["mobilenetv2", "--data", "none.csv", "--batch-size", "0"], 2, "batch_size = 0"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_its_exit_code(
+    arguments: list[str], code: int, expected: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        command(*arguments, "--out", "run"), cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+
+    assert done.returncode == code
+    assert expected in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signalled_run_says_how_to_resume_and_then_does(number: signal.Signals, tmp_path: Path) -> None:
+    recipe, data, out = tmp_path / "tiny recipe.toml", tmp_path / "faces.parquet", tmp_path / "run"
+    recipe.write_text(MOBILENET_TOML)
+    write_parquet(data, drawn_dataset(training=12, selection=3, test=3))
+    arguments = command(recipe, "--data", data, "--out", out, "--seed", "3")
+
+    # Stop it as soon as the first epoch of stage 1 is reported.
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("head 1/1: "):
+                process.send_signal(number)
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+    text = "".join(said)
+    assert process.returncode == 130
+    assert "Traceback" not in text
+    assert "\x1b" not in text, "no colours where no terminal is"
+    assert "surprise" in text
+    assert "mobilenetv2, width 0.35, 32 pixels, batch 32, seed 3" in text
+    assert "backend tensorflow" in text
+    last = said[-1]
+    assert last.startswith("fer-edge: interrupted; finished epochs are kept.")
+    assert f"--data {data} --out {out} --seed=3 --resume" in last
+    assert f"'{recipe}'" in last, "a path with a space is quoted"
+    assert not [entry for entry in out.iterdir() if entry.name.startswith(".")]
+    assert len(read_json(out / "progress.json")["history"]) == 1
+    if number == signal.SIGTERM:
+        return
+
+    resumed = subprocess.run([*arguments, "--resume"], capture_output=True, text=True, timeout=400, check=False)
+
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout == ""
+    assert "Continuing" in resumed.stderr
+    assert "PrivateTest: accuracy" in resumed.stderr
+    assert [row["stage"] for row in read_json(out / "metrics.json")["history"]] == ["head", "finetune"]
+    assert (out / "report.html").is_file()
