@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_edge.commands.train import TrainingDisplay, need, quiet_tensorflow
+from fer_edge.commands.display import Display, interruptible, need, quiet_tensorflow
 from fer_edge_runtime.errors import ConfigError
 
 
@@ -24,5 +24,5 @@ def export_command(
         run=run_folder, out=out, data=data, name=name or out.name, max_drop_points=max_drop,
         calibration_faces=calibration_faces, overwrite=overwrite,
     )  # fmt: skip
-    with TrainingDisplay() as display:
-        export_bundle(config, say=display.say)
+    with interruptible(f"nothing was written to {out}."), Display() as display:
+        export_bundle(config, say=display.say, progress=display.progress)

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 import shlex
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge_runtime.errors import MissingPackageError
+from fer_edge.commands.display import Display, interruptible, need, quiet_tensorflow
 
 if TYPE_CHECKING:
     from fer_edge_train.config import TrainConfig
 
 
-EXIT_INTERRUPTED = 130
-
-
 def train_command(recipe: str, *, data: Path, out: Path, weights: Path | None, resume: bool, **changes: Any) -> None:
     """Train; every ``changes`` value that is not None replaces the recipe's."""
     need(("keras", "pyarrow", "pandas", "matplotlib"), "train")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends a run as tidily as Ctrl-C does
-    try:
+    command = ["fer-edge", "train", recipe, "--data", str(data), "--out", str(out)]
+    command += [] if weights is None else ["--weights", str(weights)]
+    command += [
+        f"--{key.removeprefix('finetune_').replace('_', '-')}={value}"
+        for key, value in changes.items()
+        if value is not None
+    ]
+    with interruptible(f"finished epochs are kept. Continue with: {shlex.join(command)} --resume"):
         _train(recipe, data=data, out=out, weights=weights, resume=resume, **changes)
-    except KeyboardInterrupt:
-        options = [
-            f"--{key.removeprefix('finetune_').replace('_', '-')}={value}"
-            for key, value in changes.items()
-            if value is not None
-        ]
-        command = ["fer-edge", "train", recipe, "--data", str(data), "--out", str(out), *options, "--resume"]
-        if weights is not None:
-            command[5:5] = ["--weights", str(weights)]
-        sys.stderr.write(f"fer-edge: interrupted; finished epochs are kept. Continue with: {shlex.join(command)}\n")
-        sys.exit(EXIT_INTERRUPTED)
 
 
 def _train(recipe: str, *, data: Path, out: Path, weights: Path | None, resume: bool, **changes: Any) -> None:
@@ -45,7 +33,7 @@ def _train(recipe: str, *, data: Path, out: Path, weights: Path | None, resume: 
     quiet_tensorflow()
     from fer_edge_train.data import load_dataset
 
-    with TrainingDisplay() as display:
+    with Display() as display:
         display.say(f"Reading {data} …")
         faces = load_dataset(data, split=config.split, seed=config.seed)
         display.say(_balance(faces.counts()))
@@ -86,51 +74,3 @@ def _plan(config: TrainConfig, versions: dict[str, str]) -> tuple[str, ...]:
         f"to {finetune.epochs} epoch(s) at {finetune.learning_rate:g}, patience {finetune.patience}.",
         ", ".join(f"{name} {value}" for name, value in versions.items()),
     )
-
-
-def need(packages: tuple[str, ...], extra: str) -> None:
-    """Refuse early, with the pip command, when a package of an extra is missing."""
-    for package in packages:
-        if importlib.util.find_spec(package) is None:
-            raise MissingPackageError(package, extra)
-
-
-def quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up messages off the terminal."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-class TrainingDisplay:
-    """A progress bar and sentences on stderr."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._console = Console(stderr=True, highlight=False)
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"), console=self._console, transient=True,
-        )  # fmt: skip
-        self._task: Any = None
-
-    def __enter__(self) -> TrainingDisplay:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def say(self, sentence: str) -> None:
-        """Print a line above the bar."""
-        self._console.print(sentence, soft_wrap=True, markup=False)
-
-    def start(self, title: str, steps: int) -> None:
-        """Begin a bar."""
-        if self._task is not None:
-            self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(title, total=steps, note="")
-
-    def step(self, loss: float, accuracy: float) -> None:
-        """Advance it."""
-        self._progress.update(self._task, advance=1, note=f"loss {loss:.3f} accuracy {accuracy:.1%}")

@@ -1,0 +1,82 @@
+"""What the long commands share: a progress bar, sentences on stderr, early refusal when a package is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fer_edge_runtime.errors import MissingPackageError
+
+EXIT_INTERRUPTED = 130
+
+
+@contextmanager
+def interruptible(advice: str) -> Iterator[None]:
+    """End on Ctrl-C and SIGTERM alike with one sentence, ``advice`` being its second half, and exit code 130."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write(f"fer-edge: interrupted; {advice}\n")
+        sys.exit(EXIT_INTERRUPTED)
+
+
+def need(packages: tuple[str, ...], extra: str) -> None:
+    """Refuse early, with the pip command, when a package of an extra is missing."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise MissingPackageError(package, extra)
+
+
+def quiet_tensorflow() -> None:
+    """Keep TensorFlow's start-up messages off the terminal."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+class Display:
+    """A progress bar and sentences on stderr."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"), console=self._console, transient=True,
+        )  # fmt: skip
+        self._task: Any = None
+        self._title = ""
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, sentence: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(sentence, soft_wrap=True, markup=False)
+
+    def start(self, title: str, steps: int) -> None:
+        """Begin a bar."""
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(title, total=steps, note="")
+        self._title = title
+
+    def step(self, loss: float, accuracy: float) -> None:
+        """Advance it."""
+        self._progress.update(self._task, advance=1, note=f"loss {loss:.3f} accuracy {accuracy:.1%}")
+
+    def progress(self, title: str, done: int, total: int) -> None:
+        """Show how far a step is."""
+        if title != self._title:
+            self.start(title, total)
+        self._progress.update(self._task, completed=done)
