@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from fer_edge_export.errors import ExportError
-from fer_edge_export.quiet import quiet
 from fer_edge_export.tflite import LSB, batch_difference
 from fer_edge_runtime.engines.onnx import OnnxEngine
 from fer_edge_runtime.manifest import TensorSpec
+from fer_edge_train.quiet import quiet
 
 OPSET = 17
 IR_VERSION = 8  # what opset 17 came with; ONNX Runtime reads it since 1.12

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from fer_edge_export.config import ExportConfig
-from fer_edge_export.quiet import quiet
 from fer_edge_runtime.errors import MissingPackageError
+from fer_edge_train.quiet import quiet
 
 if TYPE_CHECKING:
     from fer_edge_export.evaluate import Measured

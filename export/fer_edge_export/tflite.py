@@ -15,8 +15,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fer_edge_export.errors import ExportError
-from fer_edge_export.quiet import quiet
 from fer_edge_runtime.engines.litert import LiteRTEngine, interpreter_module
+from fer_edge_train.quiet import quiet
 
 LSB = 1 / 256  # one step of the softmax output
 _INTEGERS = ("int8", "int32", "int64")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -31,11 +30,6 @@ def need(packages: tuple[str, ...], extra: str) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise MissingPackageError(package, extra)
-
-
-def quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up messages off the terminal."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 class Display:

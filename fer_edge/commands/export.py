@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fer_edge.commands.display import Display, interruptible, need, quiet_tensorflow
+from fer_edge.commands.display import Display, interruptible, need
 from fer_edge_runtime.errors import ConfigError
 
 
@@ -16,7 +16,6 @@ def export_command(
     if not int8:
         raise ConfigError("Say --int8: full-integer quantization is the only export of this release.")
     need(("tensorflow", "tf_keras", "tf2onnx", "onnx", "onnxruntime"), "export")
-    quiet_tensorflow()
     from fer_edge_export.config import ExportConfig
     from fer_edge_export.pipeline import export_bundle
 

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.commands.display import Display, interruptible, need, quiet_tensorflow
+from fer_edge.commands.display import Display, interruptible, need
 
 if TYPE_CHECKING:
     from fer_edge_train.config import TrainConfig
@@ -30,15 +30,17 @@ def _train(recipe: str, *, data: Path, out: Path, weights: Path | None, resume: 
     from fer_edge_train.config import load_recipe, override
 
     config = override(load_recipe(recipe), **changes)
-    quiet_tensorflow()
     from fer_edge_train.data import load_dataset
 
     with Display() as display:
         display.say(f"Reading {data} …")
         faces = load_dataset(data, split=config.split, seed=config.seed)
         display.say(_balance(faces.counts()))
-        from fer_edge_train.report import write_report
-        from fer_edge_train.trainer import Listener, train, versions
+        from fer_edge_train.quiet import quiet
+
+        with quiet():
+            from fer_edge_train.report import write_report
+            from fer_edge_train.trainer import Listener, train, versions
 
         for line in _plan(config, versions()):
             display.say(line)
