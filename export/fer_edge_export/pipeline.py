@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +62,7 @@ def export_bundle(
         source.data, sample=config.framing_faces, seed=config.seed, yunet=config.yunet, say=say, progress=progress
     )
     shipped = {name: entry for name, entry in models.files.items() if name != FLOAT_TFLITE or config.keep_float}
-    parts = Parts(config, source, replace(spec, framing=framing), shipped, measured, report)
+    parts = Parts(config, source, spec._replace(framing=framing), shipped, measured, report)
     manifest, contents = assemble(parts)
     write_bundle(config.out, manifest, contents, overwrite=config.overwrite)
     say(f"Wrote {config.out}: every file verified, the golden vectors replayed on every model.")

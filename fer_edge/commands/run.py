@@ -8,6 +8,8 @@ import threading
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
+import cv2
+
 from fer_edge import __version__
 from fer_edge.startup import loaded
 from fer_edge_runtime.errors import ConfigError
@@ -15,7 +17,7 @@ from fer_edge_runtime.loop import Summary, run_loop
 from fer_edge_runtime.recognizer import Recognizer
 from fer_edge_runtime.sinks import open_sinks
 from fer_edge_runtime.sources import open_source
-from fer_edge_runtime.stream import StreamRecognizer
+from fer_edge_runtime.stream import STREAM_SCAN_EVERY, StreamRecognizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from fer_edge_runtime.types import FrameResult
 
 STATUS_EVERY_S = 0.25
-# Twice a second at 30 frames/s: a far face may wait that long to be found; once found it is followed.
-SCAN_EVERY = 15
 NOTICE = (
     "Note: labels are apparent expressions, not feelings. Tell people that they are filmed; EU law bans emotion recognition "
     "at work and school. Frames are neither stored nor sent unless you ask for it."
@@ -89,13 +89,14 @@ def run_command(options: RunOptions) -> None:
     """Run until the source ends or a signal comes."""
     stop = threading.Event()
     _stop_on_signals(stop)
+    cv2.setNumThreads(1)  # pictures this small gain nothing from OpenCV's pool, and it takes cores from the engine
     spec = _what_to_look_at(options)
     console = Console(quiet=options.quiet)
     with open_source(spec, stop=stop) as source:
         recognizer = Recognizer.load(
             options.model, engine=options.engine, device=options.device, threads=options.threads,
             detector=options.detector, min_face=options.min_face, largest=options.largest,
-            scan_every=1 if source.kind == "pictures" else SCAN_EVERY,
+            scan_every=1 if source.kind == "pictures" else STREAM_SCAN_EVERY,
         )  # fmt: skip
         console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")
         if source.kind == "live":

@@ -1,6 +1,7 @@
 """Manifest schema v1: what a bundle says about itself, parsed strictly.
 
-Nothing here touches the file system; `bundle` checks the files against what the manifest promises.
+Nothing here touches the file system; `bundle` checks the files against what the manifest promises. These are named tuples,
+because a dozen dataclasses would take as long to define as a face to classify.
 """
 
 from __future__ import annotations
@@ -8,8 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from fer_edge_runtime.errors import BundleError
 
@@ -24,8 +24,7 @@ MAX_FILE_BYTES = 512_000_000
 SUFFIXES = {"tflite": ".tflite", "onnx": ".onnx", "golden": ".npz"}
 
 
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
+class TensorSpec(NamedTuple):
     """A tensor of an artefact.
 
     Attributes:
@@ -45,8 +44,7 @@ class TensorSpec:
     zero_point: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Artefact:
+class Artefact(NamedTuple):
     """One model file of a bundle."""
 
     path: str
@@ -58,8 +56,7 @@ class Artefact:
     output: TensorSpec
 
 
-@dataclass(frozen=True, slots=True)
-class FileEntry:
+class FileEntry(NamedTuple):
     """Any other file that the bundle vouches for."""
 
     path: str
@@ -67,8 +64,7 @@ class FileEntry:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Golden:
+class Golden(NamedTuple):
     """Golden vectors: ``crops`` and, per artefact, the probabilities that the exporter saw.
 
     Attributes:
@@ -81,8 +77,7 @@ class Golden:
     tolerance: float
 
 
-@dataclass(frozen=True, slots=True)
-class Framing:
+class Framing(NamedTuple):
     """Turns a detector's box into the training set's framing.
 
     The crop is a square of side ``scale`` × the box's side (geometric mean of width and height); its centre is the
@@ -94,8 +89,7 @@ class Framing:
     offset_y: float
 
 
-@dataclass(frozen=True, slots=True)
-class Preprocess:
+class Preprocess(NamedTuple):
     """From a face in a frame to the model's input; `fer_edge_runtime.preprocess` executes it.
 
     Attributes:
@@ -121,8 +115,7 @@ class Preprocess:
     framing: Mapping[str, Framing]
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """The whole of ``manifest.json``."""
 
     name: str
@@ -135,13 +128,22 @@ class Manifest:
     uncertain_below: float
     files: tuple[FileEntry, ...] = ()
     metrics: tuple[Mapping[str, Any], ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    tools: Mapping[str, str] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = {}
+    tools: Mapping[str, str] = {}
     created: str = ""
 
     def to_json(self) -> str:
         """The text of ``manifest.json``."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=1) + "\n"
+        return json.dumps({"schema": SCHEMA, **_plain(self)}, indent=1) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """Named tuples as objects with their field names, at any depth."""
+    if hasattr(value, "_asdict"):
+        return {name: _plain(item) for name, item in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def parse_manifest(text: str | bytes) -> Manifest:

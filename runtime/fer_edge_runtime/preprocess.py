@@ -75,13 +75,17 @@ def _crop(frame: Image, detection: Detection, spec: Preprocess, framing: Framing
     step = side / pixels
     cos, sin = math.cos(angle) * step, math.sin(angle) * step
     middle = (pixels - 1) / 2
+    # warpAffine refuses pictures of 32,768 pixels and more, so it gets only the window that the crop looks at.
+    reach = (abs(cos) + abs(sin)) * pixels / 2 + 2
+    left, right = _span(centre_x, reach, frame.shape[1])
+    top, bottom = _span(centre_y, reach, frame.shape[0])
+    window = frame[top:bottom, left:right]
     inverse = np.array(
         [
-            [cos, -sin, centre_x - 0.5 - (cos - sin) * middle],
-            [sin, cos, centre_y - 0.5 - (sin + cos) * middle],
+            [cos, -sin, centre_x - left - 0.5 - (cos - sin) * middle],
+            [sin, cos, centre_y - top - 0.5 - (sin + cos) * middle],
         ]
     )
-    window, inverse = _window(frame, inverse, pixels)
     crop = cv2.warpAffine(
         window,
         inverse,
@@ -94,21 +98,10 @@ def _crop(frame: Image, detection: Detection, spec: Preprocess, framing: Framing
     return np.asarray(crop, np.uint8)
 
 
-def _window(frame: Image, inverse: NDArray[np.float64], pixels: int) -> tuple[Image, NDArray[np.float64]]:
-    """The part of the frame that the crop looks at: warpAffine refuses pictures of 32,768 pixels and more."""
-    corners = inverse @ np.array([[0, pixels, 0, pixels], [0, 0, pixels, pixels], [1, 1, 1, 1]], np.float64)
-    height, width = frame.shape[:2]
-    left, top = (
-        int(max(0, min(limit - 1, math.floor(low) - 2)))
-        for low, limit in zip(corners.min(axis=1), (width, height), strict=True)
-    )
-    right, bottom = (
-        int(max(1, min(limit, math.ceil(high) + 3)))
-        for high, limit in zip(corners.max(axis=1), (width, height), strict=True)
-    )
-    moved = inverse.copy()
-    moved[:, 2] -= (left, top)
-    return frame[top : max(bottom, top + 1), left : max(right, left + 1)], moved
+def _span(centre: float, reach: float, limit: int) -> tuple[int, int]:
+    """First and last (exclusive) pixel within ``reach`` of ``centre``; at least one pixel of the frame."""
+    low = max(0, min(limit - 1, math.floor(centre - reach)))
+    return low, max(low + 1, min(limit, math.ceil(centre + reach) + 1))
 
 
 def face_square(detection: Detection, framing: Framing, *, align: str) -> tuple[tuple[float, float], float, float]:
@@ -144,22 +137,23 @@ def to_input(faces: NDArray[np.uint8], spec: Preprocess, tensor: TensorSpec) -> 
         (N, input_size, input_size, channels) in the tensor's dtype; values outside its range saturate.
     """
     planes = 3 if faces.ndim == 4 else 1
+    quantized = tensor.dtype != "float32"
+    # One multiplication and one addition take a pixel to the tensor's grid.
+    factor = 1 / (spec.std * tensor.scale) if quantized else 1 / spec.std
+    shift = tensor.zero_point - spec.mean * factor if quantized else -spec.mean * factor
     values = np.empty((len(faces), spec.input_size, spec.input_size, planes), np.float32)
     for index, face in enumerate(faces):
-        resized = face.astype(np.float32)
+        resized: NDArray[Any] = face.astype(np.float32)
         if spec.input_size != spec.face_size:
-            resized = np.asarray(
-                cv2.resize(resized, (spec.input_size, spec.input_size), interpolation=_INTERPOLATION[spec.enlarge])
-            )
-        values[index] = resized.reshape(spec.input_size, spec.input_size, planes)
-    values -= np.float32(spec.mean)
-    values *= np.float32(1 / spec.std)
+            size = (spec.input_size, spec.input_size)
+            resized = cv2.resize(resized, size, interpolation=_INTERPOLATION[spec.enlarge])
+        np.multiply(resized.reshape(values.shape[1:]), np.float32(factor), out=values[index])
+    values += np.float32(shift)
     result: NDArray[Any] = values
-    if tensor.dtype != "float32":
+    if quantized:
         limits = np.iinfo(tensor.dtype)
-        values *= np.float32(1 / tensor.scale)
-        values += np.float32(tensor.zero_point)
-        result = np.clip(np.rint(values), limits.min, limits.max).astype(tensor.dtype)
+        np.rint(values, out=values)
+        result = np.minimum(np.maximum(values, limits.min), limits.max).astype(tensor.dtype)
     if planes == spec.channels:
         return result
     return np.repeat(result, spec.channels, axis=-1)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fer_edge_runtime.types import SourceKind
 
 FPS_WINDOW = 30
+# The second pass for small faces, twice a second at 30 frames/s: a far face may wait that long to be found, then it is followed.
+STREAM_SCAN_EVERY = 15
 
 
 class FrameRate:

@@ -5,21 +5,20 @@ Two of MediaPipe's networks (Bazarevsky et al., 2019, arXiv 1907.05047; Apache-2
 * ``short`` (128x128): about 1 ms; faces from 14 % of the frame's longer side, a person before a webcam;
 * ``full`` (192x192, sparse): about 3.5 ms; faces from 7 % of the longer side, 47 px in a 640x480 frame.
 
-**Small faces.** When ``min_face`` asks for smaller faces than ``full`` finds, a second pass runs the short-range
-network *fully convolutionally*: over the whole frame, scaled so that a face of ``min_face`` pixels measures 19 pixels
-in it. It costs 1.2 ms for each 16,384 pixels it sees (640x480 and ``min_face=24``: 512x384, 14 ms) and never sees more
-than 307,200 pixels (23 ms); `BlazeFace.smallest_face` tells what that leaves for a given frame. A stream can spread
-this cost with ``scan_every=N``: the scan runs on every Nth call, and the calls in between look only at windows around
-the small faces found last (1 ms each, four at most). ``min_face=47`` at 640x480 does without.
+**Small faces.** When ``min_face`` asks for smaller faces than ``full`` finds in one look, a second pass runs the same
+network over overlapping tiles of the frame, at a scale where a face of ``min_face`` pixels measures 16 pixels.
+A tile costs what the first pass does; there are never more than eight (640x480 and ``min_face=24``: six), and
+`BlazeFace.smallest_face` tells what that leaves for a given frame (34 px in 1280x720). A stream can spread this cost with
+``scan_every=N``: the tiles run on every Nth call, and the calls in between look only at windows around the small faces
+found last, with the short-range network (1 ms each, four at most). ``min_face=47`` at 640x480 does without.
 
 **One meaning of a box.** The two networks frame a face differently. On 308 FER2013 training faces the full-range box was
 1.08x as large as the short-range one and its centre 5 % of a side higher (medians), so short-range boxes are
 brought to the full-range framing: what crops the face never needs to know which network found it.
 
 **Thresholds** were reasoned from a few pictures, not tuned on a data set. On 475 crops of a cat ``full`` scored 0.58 and
-``short`` 0.64 at most, on noise 0.47 and 0.58, while faces of the sizes above score more: hence 0.6 and 0.7. The scan
-sees a hundred times as many places and asks for 0.8: small faces scored 0.83 and more (0.77 in a corner), the stars of
-a flag 0.77, low-pass noise under 0.7.
+``short`` 0.64 at most, on noise 0.47 and 0.58, while faces of the sizes above score more: hence 0.6 and 0.7. The second pass
+looks at several times as many places and asks for 0.7.
 """
 
 from __future__ import annotations
@@ -47,12 +46,14 @@ ASSETS = Path(__file__).parents[1] / "assets"
 BlazeFaceRange = Literal["short", "full"]
 
 _MAX_CANDIDATES = 512
-_SCAN_FACE = 19  # pixels in the scan's input at which the short-range network finds every face tried
-_SCAN_MIN_SCORE = 0.8  # higher than for one pass, because a scan sees a hundred times as many places
-_SCAN_MAX_PIXELS = 640 * 480
-_SCAN_MULTIPLE = 16  # the coarsest stride of the short-range network
-_SCAN_LARGEST = 2.0  # the scan reports faces up to this many times the first pass's smallest
-_FIRST_SMALLEST = 1.25  # and under this many times the first pass's smallest, the scan's box is the better one
+_SCAN_FACE = 16  # pixels that a face of ``min_face`` measures in the scan; 14 would miss some, and costs as much
+_TILE = 192  # side of a tile in the scan's pixels: the full-range network's own input
+_TILE_OVERLAP = 40
+_MAX_TILES = 8
+_SCAN_LARGEST = 2.0  # the second pass reports faces up to this many times the first pass's smallest
+_FIRST_SMALLEST = 1.25  # and under this many times the first pass's smallest, the second pass's box is the better one
+_WINDOW_FACE = 36  # pixels that a followed face measures in its window; the short-range network likes 18 and more
+_SECOND_MIN_SCORE = 0.7  # higher than the first pass's: the second one looks at several times as many places
 _MAX_WINDOWS = 4
 
 
@@ -141,7 +142,13 @@ class BlazeFace:
         self._first = _Pass(self._network, min_score=min_score or self._network.min_score, threads=threads)
         self._small = None
         if reach == "full":
-            self._small = _SmallFaces(min_face=min_face, min_score=min_score, threads=threads, every=scan_every)
+            self._small = _SmallFaces(
+                self._first,
+                min_face=min_face,
+                min_score=min_score,
+                threads=threads,
+                every=scan_every,
+            )
 
     def detect(self, frame: Image) -> list[Detection]:
         """Faces of one picture.
@@ -167,7 +174,8 @@ class BlazeFace:
             sure = found[sides(found) >= limit * _FIRST_SMALLEST]
             small = self._small.run(frame, largest=limit * _SCAN_LARGEST, known=sure)
             better = np.concatenate([sure, small])
-            found = np.concatenate([better, outside(found, better)])
+            unsure = outside(found[found[:, 16] >= self._small.min_score], better)
+            found = np.concatenate([better, unsure])
         return to_detections(found, self._min_face)
 
     def smallest_face(self, height: int, width: int) -> float:
@@ -196,71 +204,90 @@ class BlazeFace:
 
 
 class _SmallFaces:
-    """The second pass: the short-range network over the frame at a scale where small faces measure 18 pixels."""
+    """The second pass: tiles of the frame for the first pass's network, windows around what they found in between."""
 
-    def __init__(self, *, min_face: int, min_score: float | None, threads: int, every: int) -> None:
+    def __init__(self, first: _Pass, *, min_face: int, min_score: float | None, threads: int, every: int) -> None:
+        self._first = first
         self._min_face = min_face
-        self._min_score = min_score
+        self.min_score = min_score or _SECOND_MIN_SCORE
         self._threads = threads
         self._every = every
-        self._scan_pass: _Pass | None = None
         self._window_pass: _Pass | None = None
         self._shape: tuple[int, int] = (0, 0)
         self._calls = 0
         self._last: Candidates = no_candidates()
-
-    def scale(self, height: int, width: int) -> float:
-        """Pixels of the scan per pixel of the frame: no enlargement, no more pixels than the budget."""
-        return min(1.0, _SCAN_FACE / self._min_face, math.sqrt(_SCAN_MAX_PIXELS / (height * width)))
 
     def run(self, frame: Image, *, largest: float, known: Candidates) -> Candidates:
         """Faces whose side is at most ``largest`` pixels of ``frame`` and whose centre is in none of the known ones."""
         height, width = frame.shape[:2]
         if (height, width) != self._shape:
             self._shape, self._calls = (height, width), 0
-        scale = self.scale(height, width)
-        found = self._windows(frame, scale) if self._calls % self._every else self._scan(frame, scale)
+        found = self._windows(frame) if self._calls % self._every else self._scan(frame)
         self._calls += 1
         self._last = outside(found[sides(found) <= largest], known)
         return self._last
 
-    def _scan(self, frame: Image, scale: float) -> Candidates:
-        if self._scan_pass is None:
-            self._scan_pass = self._open()
-        height, width = (-(-max(1, round(side * scale)) // _SCAN_MULTIPLE) * _SCAN_MULTIPLE for side in frame.shape[:2])
-        return weighted_nms(self._scan_pass.run(frame, scale=scale, canvas=(height, width)))
+    def scale(self, height: int, width: int) -> float:
+        """Pixels of the scan per pixel of the frame: ``min_face`` is just large enough, or the tiles are used up."""
+        scale = min(1.0, _SCAN_FACE / self._min_face)
+        while _tiles(width * scale) * _tiles(height * scale) > _MAX_TILES:
+            scale *= 0.98
+        return scale
 
-    def _windows(self, frame: Image, scale: float) -> Candidates:
-        if self._window_pass is None:
-            self._window_pass = self._open()
-        size = _NETWORKS["short"].size
-        half = size / scale / 2
+    def _scan(self, frame: Image) -> Candidates:
+        height, width = frame.shape[:2]
+        scale = self.scale(height, width)
+        reach = int(_TILE / scale)
         found = [no_candidates()]
-        for x1, y1, x2, y2 in self._last[:_MAX_WINDOWS, :4]:
-            left, top = max(0, int((x1 + x2) / 2 - half)), max(0, int((y1 + y2) / 2 - half))
-            window = frame[top : top + int(2 * half), left : left + int(2 * half)]
-            rows = self._window_pass.run(window, scale=scale, canvas=(size, size))
-            rows[:, 0:16:2] += left
-            rows[:, 1:16:2] += top
-            found.append(rows)
+        for top in _starts(height, reach, _tiles(height * scale)):
+            for left in _starts(width, reach, _tiles(width * scale)):
+                found.append(self._look(self._first, frame, left, top, scale=scale, reach=reach))
         return weighted_nms(np.concatenate(found))
 
-    def _open(self) -> _Pass:
-        score = _SCAN_MIN_SCORE if self._min_score is None else self._min_score
-        return _Pass(_NETWORKS["short"], min_score=score, threads=self._threads)
+    def _windows(self, frame: Image) -> Candidates:
+        network = _NETWORKS["short"]
+        if self._window_pass is None:
+            self._window_pass = _Pass(network, min_score=self.min_score, threads=self._threads)
+        found = [no_candidates()]
+        for x1, y1, x2, y2 in self._last[:_MAX_WINDOWS, :4]:
+            scale = min(1.0, _WINDOW_FACE / max(1.0, x2 - x1))
+            reach = int(network.size / scale)
+            left, top = max(0, int((x1 + x2 - reach) / 2)), max(0, int((y1 + y2 - reach) / 2))
+            found.append(self._look(self._window_pass, frame, left, top, scale=scale, reach=reach))
+        return weighted_nms(np.concatenate(found))
+
+    def _look(self, network: _Pass, frame: Image, left: int, top: int, *, scale: float, reach: int) -> Candidates:
+        """Candidates in the square of ``reach`` pixels whose corner is given, in pixels of the frame."""
+        part = frame[top : top + reach, left : left + reach]
+        rows = network.run(part, scale=scale, canvas=(network.size, network.size))
+        rows[:, 0:16:2] += left
+        rows[:, 1:16:2] += top
+        return rows[rows[:, 16] >= self.min_score]
+
+
+def _tiles(length: float) -> int:
+    """Tiles that cover a length in scan pixels, overlapping by the largest face they look for."""
+    return 1 + max(0, math.ceil((length - _TILE) / (_TILE - _TILE_OVERLAP)))
+
+
+def _starts(length: int, reach: int, count: int) -> list[int]:
+    """Where ``count`` tiles of ``reach`` pixels begin, evenly spread over a length."""
+    room = max(0, length - reach)
+    return [round(room * index / max(1, count - 1)) for index in range(count)]
 
 
 class _Pass:
     """One network with its anchors, input buffer and interpreter, for one input size at a time."""
 
     def __init__(self, network: _Network, *, min_score: float, threads: int) -> None:
+        self.size = network.size
         self._network = network
         self._min_logit = np.float32(np.log(min_score / (1 - min_score)))
         self._interpreter = open_interpreter(_read_asset(network), name=network.asset, threads=threads)
         self._input = int(self._interpreter.get_input_details()[0]["index"])
         outputs = {int(o["shape"][-1]): int(o["index"]) for o in self._interpreter.get_output_details()}
         self._boxes, self._scores = outputs[16], outputs[1]
-        self._canvas = np.zeros((0, 0, 3), np.float32)
+        self._canvas = (0, 0)
         self._anchors = np.zeros((0, 2), np.float32)
 
     def run(self, frame: Image, *, scale: float, canvas: tuple[int, int]) -> Candidates:
@@ -274,18 +301,18 @@ class _Pass:
         Returns:
             (N, 17) float32: box xyxy and six keypoints in pixels of ``frame``, score in [0, 1].
         """
-        if self._canvas.shape[:2] != canvas:
+        if self._canvas != canvas:
             self._prepare(canvas)
-        transform = letterbox(frame, self._canvas, scale)
-        self._interpreter.set_tensor(self._input, self._canvas[np.newaxis])
+        # Tensors are read and written in place; no view of one may be alive when the interpreter is invoked.
+        transform = letterbox(frame, self._interpreter.tensor(self._input)()[0], scale)
         self._interpreter.invoke()
-        logits = self._interpreter.get_tensor(self._scores)[0, :, 0]
+        logits = self._interpreter.tensor(self._scores)()[0, :, 0]
         chosen = np.flatnonzero(logits > self._min_logit)
         if not len(chosen):
             return no_candidates()
         if len(chosen) > _MAX_CANDIDATES:
             chosen = chosen[np.argsort(-logits[chosen], kind="stable")[:_MAX_CANDIDATES]]
-        raw = self._interpreter.get_tensor(self._boxes)[0, chosen]
+        raw = self._interpreter.tensor(self._boxes)()[0, chosen]
         return self._decode(raw, logits[chosen], self._anchors[chosen], transform)
 
     def _prepare(self, canvas: tuple[int, int]) -> None:
@@ -294,7 +321,7 @@ class _Pass:
         if list(map(int, self._interpreter.get_input_details()[0]["shape"])) != shape:
             self._interpreter.resize_tensor_input(self._input, shape)
         allocate(self._interpreter)
-        self._canvas = np.empty((height, width, 3), np.float32)
+        self._canvas = canvas
         self._anchors = anchor_centres(height, width, self._network.layers)
 
     def _decode(
@@ -302,17 +329,17 @@ class _Pass:
     ) -> Candidates:
         network = self._network
         points = raw.reshape(-1, 8, 2).copy()  # centre, size, six keypoints; in input pixels
-        points[:, 0] += anchors
-        points[:, 2:] += anchors[:, np.newaxis]
-        points[:, 0, 1] -= network.box_rise * points[:, 1, 1]
-        points[:, 1] *= network.box_scale
-        half = points[:, 1] / 2
-        points[:, 0], points[:, 1] = points[:, 0] - half, points[:, 0] + half
+        half = points[:, 1] * (network.box_scale / 2)
+        centre = points[:, 0].copy()
+        centre[:, 1] -= network.box_rise * points[:, 1, 1]
+        points[:, 0], points[:, 1] = centre - half, centre + half
+        points += anchors[:, np.newaxis]
         points -= (transform.left, transform.top)
         points /= (transform.scale_x, transform.scale_y)
-        scores = 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
-        rows: Candidates = np.concatenate([points.reshape(-1, 16), scores[:, np.newaxis]], axis=1, dtype=np.float32)
-        return rows[np.isfinite(rows).all(axis=1)]
+        rows = np.empty((len(points), 17), np.float32)
+        rows[:, :16] = points.reshape(-1, 16)
+        rows[:, 16] = 1 / (1 + np.exp(-np.minimum(logits, 80)))  # logits are above the threshold
+        return rows if np.isfinite(rows).all() else rows[np.isfinite(rows).all(axis=1)]
 
 
 def anchor_centres(height: int, width: int, layers: tuple[tuple[int, int], ...]) -> NDArray[np.float32]:

@@ -34,6 +34,8 @@ def weighted_nms(candidates: Candidates, *, iou: float = _NMS_IOU) -> Candidates
     Returns:
         (M, 17) float32, best score first; each carries the score of its best candidate.
     """
+    if len(candidates) < 2:
+        return candidates
     rest = candidates[np.argsort(-candidates[:, 16], kind="stable")]
     merged = []
     while len(rest):
@@ -71,9 +73,11 @@ def outside(candidates: Candidates, faces: Candidates) -> Candidates:
 
 
 def _iou_with_first(boxes: Candidates) -> NDArray[np.float32]:
-    low, high = np.maximum(boxes[:, :2], boxes[0, :2]), np.minimum(boxes[:, 2:4], boxes[0, 2:4])
-    common = np.clip(high - low, 0, None).prod(axis=1)
-    areas = np.clip(boxes[:, 2:4] - boxes[:, :2], 0, None).prod(axis=1)
+    x1, y1, x2, y2 = boxes[:, 0], boxes[:, 1], boxes[:, 2], boxes[:, 3]
+    width = np.maximum(np.minimum(x2, x2[0]) - np.maximum(x1, x1[0]), 0)
+    height = np.maximum(np.minimum(y2, y2[0]) - np.maximum(y1, y1[0]), 0)
+    common = width * height
+    areas = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)
     overlap: NDArray[np.float32] = common / np.maximum(areas + areas[0] - common, np.float32(1e-9))
     return overlap
 
