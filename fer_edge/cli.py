@@ -1,7 +1,5 @@
 """The command line's surface: names, options, help. What a command does is in `fer_edge.commands`, imported on use."""
 
-from __future__ import annotations
-
 import os
 from enum import StrEnum
 from pathlib import Path

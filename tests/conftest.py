@@ -1,13 +1,12 @@
 """Shared pictures and paths. Everything here is made from files in this repository."""
 
-from pathlib import Path
-
 import cv2
 import pytest
+from places import SAMPLES
 
-SAMPLES = Path(__file__).parent / "samples"
-ROOT = Path(__file__).parents[1]
-DEFAULT_BUNDLE = ROOT / "runtime" / "fer_edge_runtime" / "assets" / "default"
+from fer_edge_runtime.sources.base import quiet_opencv
+
+quiet_opencv()  # FFmpeg reads its log level once a process, so whichever test opens a video first would decide it
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from conftest import DEFAULT_BUNDLE
+from places import DEFAULT_BUNDLE
 
 FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import DEFAULT_BUNDLE, SAMPLES
+from places import DEFAULT_BUNDLE, SAMPLES
 
 FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 ASTRONAUT, CAT = str(SAMPLES / "astronaut.jpg"), str(SAMPLES / "chelsea.jpg")

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SAMPLES
+from places import SAMPLES
 
 HEAVY = (
     "tensorflow",

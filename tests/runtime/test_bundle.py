@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DEFAULT_BUNDLE
+from places import DEFAULT_BUNDLE
 
 from fer_edge_runtime.bundle import load_bundle
 from fer_edge_runtime.errors import BundleError, ConfigError

@@ -202,7 +202,7 @@ def test_read_header_never_raises(rest, magic):
 # Folders and globs
 
 
-def test_folder_gives_its_pictures_in_natural_order_and_reports_bad_ones(tmp_path, caplog):
+def test_folder_gives_its_pictures_in_natural_order_and_reports_bad_ones(tmp_path):
     for number in (10, 2, 1):
         (tmp_path / f"face{number}.png").write_bytes(encode(picture(seed=number)))
     (tmp_path / "face3.jpg").write_bytes(b"")
@@ -215,7 +215,6 @@ def test_folder_gives_its_pictures_in_natural_order_and_reports_bad_ones(tmp_pat
     assert (source.kind, source.total) == ("pictures", 4)
     assert len(source.problems) == 1
     assert "face3.jpg: the file is empty" in source.problems[0]
-    assert "face3.jpg" in caplog.text
 
 
 def test_folder_in_which_nothing_can_be_read_is_an_error(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import threading
@@ -26,8 +25,6 @@ PICTURE_SUFFIXES = frozenset(
 )
 MAX_BYTES = 200 * 2**20
 MAX_PIXELS = 120_000_000
-
-logger = logging.getLogger(__name__)
 
 
 def decode_image(data: bytes, *, name: str) -> Image:
@@ -189,7 +186,6 @@ class PictureSource(Source):
                 if len(self._paths) == 1:
                     raise
                 self.problems.append(str(error))
-                logger.warning("%s", error)
                 continue
             readable += 1
             yield Frame(image=image, index=index, time_s=0.0, source=display_name(str(path)))

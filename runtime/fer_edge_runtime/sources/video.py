@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 from collections.abc import Iterator
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FALLBACK_FPS = 30.0
-
-logger = logging.getLogger(__name__)
 
 
 class Capture(Protocol):
@@ -147,7 +144,6 @@ class VideoSource(Source):
         if self.total is not None and index < self.total - max(2, self.total // 50):
             problem = f"{self.name}: breaks off after {index} of about {self.total} frames; the file is damaged."
             self.problems.append(problem)
-            logger.warning("%s", problem)
 
     def close(self) -> None:
         """Close the file."""
