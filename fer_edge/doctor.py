@@ -100,7 +100,11 @@ def _libraries() -> Iterator[Check]:
         version = _version(package) or (_version("onnxruntime-gpu") if package == "onnxruntime" else None)
         if version is None:
             if extra != "tflite-runtime":
-                hint = f"Optional: pip install 'fer-edge[{extra}]'" if extra else "pip install ai-edge-litert"
+                hint = (
+                    f"Optional: pip install 'fer-edge[{extra}]'"
+                    if extra
+                    else "The fastest engine: pip install ai-edge-litert"
+                )
                 yield Check(package, PASS if extra else WARN, "not installed", hint)
             continue
         try:

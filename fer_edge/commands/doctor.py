@@ -12,6 +12,7 @@ import typer
 from fer_edge import __version__
 from fer_edge.doctor import FAIL, PASS, WARN, Check, run_checks
 
+_FOUND_COLUMN = 32
 _COLOURS = {PASS: "32", WARN: "33", FAIL: "31"}
 
 
@@ -34,5 +35,5 @@ def doctor_command(*, as_json: bool, model: str) -> None:
 def _line(check: Check) -> str:
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     status = f"\x1b[{_COLOURS[check.status]}m{check.status}\x1b[0m" if colour else check.status
-    remedy = f"\n{'':24}→ {check.remedy}" if check.remedy else ""
-    return f"{status}  {check.id:<24}{check.found}{remedy}".replace("\n" + " " * 24, "\n" + " " * 30)
+    remedy = f"\n{'':{_FOUND_COLUMN}}→ {check.remedy}" if check.remedy else ""
+    return f"{status}  {check.id:<{_FOUND_COLUMN - 6}}{check.found}{remedy}"

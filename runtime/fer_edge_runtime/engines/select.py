@@ -62,9 +62,10 @@ def choose(engine: str = "auto", device: str = "auto", threads: int = 0, *, form
 
 
 def _first_that_runs(formats: tuple[str, ...]) -> tuple[str, str]:
-    have_tflite = any(importlib.util.find_spec(name) for name in ("ai_edge_litert", "tflite_runtime"))
-    if "tflite" in formats and have_tflite:
+    if "tflite" in formats and importlib.util.find_spec("ai_edge_litert"):
         return "tflite", "LiteRT is installed and first choice"
+    if "tflite" in formats and importlib.util.find_spec("tflite_runtime"):
+        return "tflite", "tflite_runtime, because LiteRT is not installed"
     if "onnx" in formats and importlib.util.find_spec("onnxruntime"):
         why = "LiteRT is not installed" if "tflite" in formats else "the bundle holds no TFLite model"
         return "onnx", f"ONNX Runtime, because {why}"
