@@ -15,7 +15,7 @@ def main() -> None:
     from fer_edge.cli import app
 
     try:
-        app(prog_name="fer-edge")
+        app(complete(sys.argv[1:]), prog_name="fer-edge")
     except FerEdgeError as error:
         if os.environ.get("FER_EDGE_DEBUG"):
             raise
@@ -28,6 +28,19 @@ def main() -> None:
         # Whoever read our output has gone; keep Python from failing once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def complete(arguments: list[str]) -> list[str]:
+    """Let ``fer-edge run --json`` and ``--csv`` without a path mean standard output, as ``--json -`` does."""
+    if arguments[:1] != ["run"]:
+        return arguments
+    completed: list[str] = []
+    for position, argument in enumerate(arguments):
+        completed.append(argument)
+        after = arguments[position + 1 : position + 2]
+        if argument in ("--json", "--csv") and (not after or after[0].startswith("--")):
+            completed.append("-")
+    return completed
 
 
 def _complain(sentence: str) -> None:

@@ -72,9 +72,9 @@ def run(
     largest: Annotated[bool, typer.Option("--largest", help="Only the largest face.")] = False,
     save: Annotated[str | None, typer.Option(metavar="PATH", help="Annotated picture, video or folder.")] = None,
     json: Annotated[
-        str | None, typer.Option(metavar="PATH", help="JSON Lines, one object a frame; - is stdout.")
+        str | None, typer.Option(metavar="PATH", help="JSON Lines, one object a frame; stdout without a path.")
     ] = None,
-    csv: Annotated[str | None, typer.Option(metavar="PATH", help="CSV, one row a face; - is stdout.")] = None,
+    csv: Annotated[str | None, typer.Option(metavar="PATH", help="CSV, one row a face; stdout without a path.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Window, when this OpenCV build has one.")] = False,
     serve: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Live page, such as 127.0.0.1:8080.")] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,

@@ -100,6 +100,13 @@ def test_folder_with_an_unreadable_picture_gives_the_rest_and_names_it(tmp_path)
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
+@pytest.mark.parametrize("arguments", [["--json"], ["--json", "--quiet"], ["--json", "-"]])
+def test_json_without_a_path_goes_to_stdout(arguments):
+    done = fer_edge("run", "--source", ASTRONAUT, *arguments)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["schema"] == 1
+
+
 def test_quiet_prints_nothing_but_results():
     done = fer_edge("run", "--source", ASTRONAUT, "--json", "-", "--quiet")
     assert done.stderr == ""
