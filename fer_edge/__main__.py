@@ -38,7 +38,7 @@ def complete(arguments: list[str]) -> list[str]:
     for position, argument in enumerate(arguments):
         completed.append(argument)
         after = arguments[position + 1 : position + 2]
-        if argument in ("--json", "--csv") and (not after or after[0].startswith("--")):
+        if argument in ("--json", "--csv") and (not after or (after[0].startswith("-") and after[0] != "-")):
             completed.append("-")
     return completed
 

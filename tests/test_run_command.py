@@ -100,7 +100,7 @@ def test_folder_with_an_unreadable_picture_gives_the_rest_and_names_it(tmp_path)
     assert len(list((tmp_path / "out").iterdir())) == 2
 
 
-@pytest.mark.parametrize("arguments", [["--json"], ["--json", "--quiet"], ["--json", "-"]])
+@pytest.mark.parametrize("arguments", [["--json"], ["--json", "-q"], ["--json", "--quiet"], ["--json", "-"]])
 def test_json_without_a_path_goes_to_stdout(arguments):
     done = fer_edge("run", "--source", ASTRONAUT, *arguments)
     assert done.returncode == 0

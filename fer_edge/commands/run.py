@@ -12,6 +12,7 @@ import cv2
 
 from fer_edge import __version__
 from fer_edge.startup import loaded
+from fer_edge_runtime.engines.select import default_threads
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.loop import Summary, run_loop
 from fer_edge_runtime.recognizer import Recognizer
@@ -93,10 +94,12 @@ def run_command(options: RunOptions) -> None:
     spec = _what_to_look_at(options)
     console = Console(quiet=options.quiet)
     with open_source(spec, stop=stop) as source:
+        pictures = source.kind == "pictures"
+        threads = options.threads or (default_threads(spare_cores=0) if pictures else 0)
         recognizer = Recognizer.load(
-            options.model, engine=options.engine, device=options.device, threads=options.threads,
+            options.model, engine=options.engine, device=options.device, threads=threads,
             detector=options.detector, min_face=options.min_face, largest=options.largest,
-            scan_every=1 if source.kind == "pictures" else STREAM_SCAN_EVERY,
+            scan_every=1 if pictures else STREAM_SCAN_EVERY,
         )  # fmt: skip
         console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")
         if source.kind == "live":
@@ -110,7 +113,7 @@ def run_command(options: RunOptions) -> None:
             places = sinks.describe()
             if options.serve:
                 console.say(f"Live page: {', '.join(places)}")
-            show = _picture_line(console) if source.kind == "pictures" else console.status
+            show = _picture_line(console) if pictures else console.status
             summary = run_loop(source, stream, sinks, stop=stop, max_frames=options.max_frames, on_result=show)
             places = sinks.describe()
     for line in summary_lines(source, summary, places):
@@ -174,7 +177,7 @@ def summary_lines(source: Source, summary: Summary, places: list[str]) -> list[s
         )
         dropped = f", {summary.dropped} dropped while busy" if summary.dropped else ""
         lines = [
-            f"{summary.frames} frame{'s' * (summary.frames != 1)} in {summary.seconds:.1f} s{rate}{dropped}; {summary.ended}.",
+            f"{summary.frames} frame{'s' * (summary.frames != 1)} in {summary.seconds:.2f} s{rate}{dropped}; {summary.ended}.",
             "Median ms per stage: " + ", ".join(f"{name} {cost:.2f}" for name, cost in summary.stages_ms.items()),
         ]
         if summary.labels:

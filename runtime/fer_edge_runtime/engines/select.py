@@ -74,9 +74,9 @@ def _first_that_runs(formats: tuple[str, ...]) -> tuple[str, str]:
     raise MissingPackageError("onnxruntime", "onnx", "the bundle holds only ONNX models")
 
 
-def default_threads() -> int:
+def default_threads(*, spare_cores: int = 1) -> int:
     """One core is left to the camera and the detector's Python; more than four threads do not help models this small."""
-    return max(1, min(MAX_AUTO_THREADS, available_cores() - 1))
+    return max(1, min(MAX_AUTO_THREADS, available_cores() - spare_cores))
 
 
 def available_cores() -> int:
