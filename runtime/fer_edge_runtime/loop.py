@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fer_edge_runtime.sinks.base import ClosedPipe
@@ -95,7 +95,7 @@ def run_loop(
         summary.labels.update(face.label for face in result.faces)
         highest_track = max((highest_track, *(face.track or 0 for face in result.faces)))
         if on_result is not None:
-            on_result(replace(result, stages_ms=costs))
+            on_result(result._replace(stages_ms=costs))
     summary.seconds = clock() - begin
     summary.tracks = highest_track
     summary.dropped = source.dropped

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from fer_edge_runtime.errors import ConfigError
@@ -236,4 +236,4 @@ def _extrapolate(seen: Detection, motion: _Motion, frames: int) -> Detection:
         return x + dx + (point[0] - x) * growth, y + dy + (point[1] - y) * growth
 
     box = (*move(seen.box[:2]), *move(seen.box[2:]))
-    return replace(seen, box=box, landmarks={name: move(point) for name, point in seen.landmarks.items()})
+    return seen._replace(box=box, landmarks={name: move(point) for name, point in seen.landmarks.items()})

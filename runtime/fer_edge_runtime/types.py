@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +19,7 @@ SourceKind = Literal["pictures", "video", "live"]
 UNCERTAIN = "uncertain"
 
 
-@dataclass(frozen=True, slots=True)
-class Detection:
+class Detection(NamedTuple):
     """A face that a detector found.
 
     Attributes:
@@ -87,8 +86,7 @@ class Frame:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class FrameResult:
+class FrameResult(NamedTuple):
     """Everything known about one frame.
 
     Attributes:
@@ -101,7 +99,7 @@ class FrameResult:
     frame: int
     time_s: float
     faces: tuple[Face, ...]
-    stages_ms: Mapping[str, float] = field(default_factory=dict)
+    stages_ms: Mapping[str, float] = {}
     fps: float = 0.0
 
     def as_json(self) -> dict[str, Any]:

@@ -78,14 +78,14 @@ def test_json_lines_take_numpy_numbers_and_broken_names(tmp_path):
     face = replace(make_face(), score=np.float32(0.5), box=tuple(np.float32([1, 2, 3, 4])))
     frame = make_frame(source="caf\udce9")
     with JsonLinesSink(str(tmp_path / "out")) as sink:
-        sink.write(frame, replace(make_result(frame), faces=(face,)))
+        sink.write(frame, make_result(frame)._replace(faces=(face,)))
     assert json.loads((tmp_path / "out").read_text())["faces"][0]["score"] == 0.5
 
 
 def test_json_lines_refuse_a_number_that_json_lacks(tmp_path):
     frame = make_frame()
     with JsonLinesSink(str(tmp_path / "out")) as sink, pytest.raises(OutputError, match="a number that JSON lacks"):
-        sink.write(frame, replace(make_result(frame), time_s=float("nan")))
+        sink.write(frame, make_result(frame)._replace(time_s=float("nan")))
 
 
 def test_json_lines_are_kept_when_the_run_is_interrupted(tmp_path):
@@ -115,7 +115,7 @@ def test_csv_has_a_row_a_face_and_a_header_even_without_one(tmp_path):
 def test_csv_leaves_the_track_of_a_single_picture_empty(tmp_path):
     frame = make_frame()
     with CsvSink(str(tmp_path / "a.csv"), labels=LABELS) as sink:
-        sink.write(frame, replace(make_result(frame), faces=(make_face(None),)))
+        sink.write(frame, make_result(frame)._replace(faces=(make_face(None),)))
     assert "camera:0,0,0.0,,happy" in (tmp_path / "a.csv").read_text()
 
 
