@@ -63,7 +63,11 @@ def startup_table() -> str:
     ]
     return (
         "\n".join(rows)
-        + f"\n\n{values['rounds']} interleaved rounds; {machine['cpu']}, {machine['cores']} cores; {machine['date']}."
+        + f"\n\n{values['rounds']} interleaved rounds; {machine['cpu']}, {machine['cores']} cores; {machine['date']}. "
+        + " ".join(
+            "`{}` takes {:.2f} × `{}`.".format(name.split(" / ")[0], ratio, name.split(" / ")[1])
+            for name, ratio in values["ratios"].items()
+        )
     )
 
 
