@@ -142,6 +142,7 @@ def export(
     name: Annotated[str | None, typer.Option(help="Name of the bundle; the folder's name otherwise.")] = None,
     max_drop: Annotated[float, typer.Option(help="Points of PublicTest accuracy that int8 may lose.")] = 1.5,
     calibration_faces: Annotated[int, typer.Option(help="Training faces that set the ranges.")] = 500,
+    onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Also write the int8 ONNX model.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
 ) -> None:
     """Turn a training run into a bundle that the runtime reads: int8 TFLite and ONNX, checked."""
@@ -149,7 +150,7 @@ def export(
 
     export_command(
         run_folder, out=out, int8=int8, data=data, name=name, max_drop=max_drop,
-        calibration_faces=calibration_faces, overwrite=overwrite,
+        calibration_faces=calibration_faces, onnx=onnx, overwrite=overwrite,
     )  # fmt: skip
 
 

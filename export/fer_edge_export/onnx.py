@@ -132,7 +132,8 @@ def check_onnx(content: bytes, output: TensorSpec, samples: NDArray[np.uint8]) -
     if left or not operators.get("QLinearConv"):
         raise ExportError(
             f"ONNX Runtime {onnxruntime.__version__} would run this model in float: {left or 'no QLinearConv'} "
-            f"(QLinearConv: {operators.get('QLinearConv', 0)})."
+            f"(QLinearConv: {operators.get('QLinearConv', 0)}). That happens when ReLU outputs keep negative ranges, as in a "
+            "hardly trained network. The TFLite model is complete: train longer, or export it alone with --no-onnx."
         )
     weights = [c for c in onnx.load_from_string(content).graph.initializer if len(c.dims) == 4]
     if not weights or any(c.data_type != TensorProto.INT8 for c in weights):
