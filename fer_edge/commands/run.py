@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -73,9 +74,10 @@ class Console:
 
     def status(self, result: FrameResult) -> None:
         """Refresh the status line, a few times a second at most."""
-        if not self._live or result.time_s < self._next_status_s:
+        now_s = time.monotonic()
+        if not self._live or now_s < self._next_status_s:
             return
-        self._next_status_s = result.time_s + STATUS_EVERY_S
+        self._next_status_s = now_s + STATUS_EVERY_S
         sys.stderr.write(f"\r\x1b[2K{status_line(result)}")
         sys.stderr.flush()
         self._status_shown = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 DEFAULT = Path(__file__).parent / "assets" / "default"
 MAX_GOLDEN_CROPS = 256
+MAX_GOLDEN_BYTES = 64_000_000
+# What `zipfile` raises on members that are damaged, encrypted or absent. MemoryError: sizes that nothing could hold.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError, KeyError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ class _Folder:
         path = self._folder / name
         if path.is_symlink():
             raise BundleError(f"{path} is a link; a bundle holds plain files only.")
+        if path.exists() and not path.is_file():
+            raise BundleError(f"{path} is no file; a bundle holds plain files only.")
         try:
             with path.open("rb") as file:
                 return file.read(limit + 1)
@@ -129,11 +135,9 @@ class _Zip:
         self._path = path
         try:
             self._archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except _UNREADABLE as error:
             raise BundleError(f"{path} is neither a bundle folder nor a readable zip of one: {error}") from error
-        names = [name.casefold() for name in self._archive.namelist()]
-        if len(set(names)) != len(names):
-            raise BundleError(f"{path} holds two members with the same name.")
+        _check_members(self._archive, str(path))
 
     def read(self, name: str, limit: int) -> bytes:
         try:
@@ -141,12 +145,17 @@ class _Zip:
                 return member.read(limit + 1)
         except KeyError as error:
             raise BundleError(f"{self._path}: {name} is missing.") from error
-        except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
+        except _UNREADABLE as error:
             raise BundleError(f"{self._path}: {name} cannot be read: {error}") from error
-        except Exception as error:
-            if type(error).__module__ in ("zlib", "_lzma", "lzma"):
-                raise BundleError(f"{self._path}: {name} is damaged: {error}") from error
-            raise
+
+
+def _check_members(archive: zipfile.ZipFile, name: str) -> None:
+    """No two members of one name, nothing but the two compressions that everybody writes."""
+    names = [member.filename.casefold() for member in archive.infolist()]
+    if len(set(names)) != len(names):
+        raise BundleError(f"{name} holds two members with the same name.")
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in archive.infolist()):
+        raise BundleError(f"{name} holds a member that is not stored or deflated.")
 
 
 def _open_files(path: str | Path) -> _Folder | _Zip:
@@ -181,11 +190,7 @@ def _verified(files: _Folder | _Zip, name: str, size_bytes: int, sha256: str) ->
 
 def _read_golden(content: bytes, manifest: Manifest) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.float32]]]:
     name, spec = manifest.golden.path, manifest.preprocess
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays: dict[str, NDArray[Any]] = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, zipfile.BadZipFile, KeyError, EOFError) as error:
-        raise BundleError(f"{name} is not a readable .npz: {error}") from error
+    arrays = _read_npz(content, name)
     crops = arrays.pop("crops", None)
     face = (spec.face_size, spec.face_size, *((3,) if spec.color == "rgb" else ()))
     if crops is None or crops.dtype != np.uint8 or crops.shape[1:] != face or not 1 <= len(crops) <= MAX_GOLDEN_CROPS:
@@ -198,3 +203,20 @@ def _read_golden(content: bytes, manifest: Manifest) -> tuple[NDArray[np.uint8],
         if expected is None or expected.dtype != np.float32 or expected.shape != (len(crops), len(manifest.labels)):
             raise BundleError(f"{name}: no float32 ({len(crops)}, {len(manifest.labels)}) vectors for {artefact.path}.")
     return crops, arrays
+
+
+def _read_npz(content: bytes, name: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a ``.npz``, without pickles and never more than `MAX_GOLDEN_BYTES` of them."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as members:
+            _check_members(members, name)
+            size_bytes = sum(member.file_size for member in members.infolist())
+        if size_bytes > MAX_GOLDEN_BYTES:
+            raise BundleError(f"{name} unpacks to {size_bytes} bytes; at most {MAX_GOLDEN_BYTES} are read.")
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
+    except _UNREADABLE as error:
+        raise BundleError(f"{name} is not a readable .npz: {error}") from error
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise BundleError(f"{name} holds something that is not an array.")
+    return arrays

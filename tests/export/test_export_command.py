@@ -6,15 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from marks import CONVERSION
 
 FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
-pytestmark = [
-    pytest.mark.train,
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:(keras|tf_keras|tensorflow|tf2onnx|onnx).*"),
-]
+pytestmark = CONVERSION
 
 
 def export(*arguments):

@@ -5,18 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from marks import CONVERSION
 
 from fer_edge_runtime.bundle import load_bundle
 from fer_edge_runtime.errors import BundleError, ConfigError, DataError, GateError
 from fer_edge_runtime.preprocess import to_input
 
-pytestmark = [
-    pytest.mark.train,
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:(keras|tf_keras|tensorflow|tf2onnx|onnx).*"),
-]
+pytestmark = CONVERSION
 
 FILES = {
     "manifest.json", "README.md", "parity.json", "golden.npz", "model.int8.tflite", "model.int8.onnx", "model.fp32.tflite",

@@ -1,5 +1,6 @@
 """A bundle is checked to the last byte before anything of it runs. All on copies of the embedded one."""
 
+import io
 import json
 import os
 import shutil
@@ -141,7 +142,7 @@ def test_manifest_that_mislabels_the_input_is_refused(copy, key, value):
         bundle.open(bundle.artefact("tflite"))
 
 
-def test_swapped_labels_are_a_different_bundle_but_wrong_preprocessing_is_refused(copy):
+def test_wrong_preprocessing_is_refused_by_the_golden_vectors(copy):
     edit_manifest(copy, lambda record: record["preprocess"].update(mean=0.0))
     bundle = load_bundle(copy)
     with pytest.raises(BundleError, match="golden vectors differ"):
@@ -186,6 +187,71 @@ def test_golden_vectors_with_pickles_are_refused(copy):
     np.savez(copy / "golden.npz", crops=np.array([{"a": 1}], dtype=object))
     rehash(copy, "golden.npz")
     with pytest.raises(BundleError, match=r"golden\.npz"):
+        load_bundle(copy)
+
+
+def forged_golden(*, method=zipfile.ZIP_STORED, name="crops.npy", content=b"", damage=False):
+    """A golden.npz as a forger would write it, who also fixes its size and hash."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        archive.writestr(name, content)
+    packed = bytearray(buffer.getvalue())
+    if damage:
+        packed[45] ^= 0xFF  # inside the packed data of the only member
+    return bytes(packed)
+
+
+def npy_header(shape):
+    """The start of a .npy file that promises more than follows."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+@pytest.mark.parametrize(
+    "golden",
+    [
+        forged_golden(method=zipfile.ZIP_DEFLATED, content=bytes(5000), damage=True),
+        forged_golden(method=zipfile.ZIP_LZMA, content=bytes(range(256)) * 9, damage=True),
+        forged_golden(method=zipfile.ZIP_DEFLATED, content=bytes(200_000_000)),
+        forged_golden(content=npy_header((10**9, 10**9))),
+        forged_golden(content=npy_header((10**15,))),
+        forged_golden(content=b"\x93NUMPY\x09\x09"),
+        forged_golden(name="crops", content=b"text"),
+    ],
+    ids=["damaged deflate", "damaged lzma", "bomb", "overflowing shape", "petabyte", "unknown version", "no array"],
+)
+def test_forged_golden_vectors_are_refused_by_name(copy, golden):
+    (copy / "golden.npz").write_bytes(golden)
+    rehash(copy, "golden.npz")
+    with pytest.raises(BundleError, match=r"golden\.npz"):
+        load_bundle(copy)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_zip_with_an_unusual_compression_is_refused(copy, tmp_path, method):
+    target = tmp_path / "bundle.zip"
+    with zipfile.ZipFile(target, "w", method) as archive:
+        for file in sorted(copy.iterdir()):
+            archive.write(file, file.name)
+    with pytest.raises(BundleError, match="stored or deflated"):
+        load_bundle(target)
+
+
+def test_damaged_member_of_a_zip_is_refused(copy, tmp_path):
+    target = zipped(copy, tmp_path / "bundle.zip")
+    with zipfile.ZipFile(target) as archive:
+        start = archive.getinfo("manifest.json").header_offset + 60
+    content = bytearray(target.read_bytes())
+    content[start : start + 40] = bytes(40)
+    target.write_bytes(content)
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        load_bundle(target)
+
+
+def test_pipe_inside_the_folder_is_refused_instead_of_waited_for(copy):
+    (copy / "README.md").unlink()
+    os.mkfifo(copy / "README.md")
+    with pytest.raises(BundleError, match="plain files only"):
         load_bundle(copy)
 
 

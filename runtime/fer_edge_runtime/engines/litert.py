@@ -100,6 +100,7 @@ class LiteRTEngine:
     def _allocate(self, batch: int) -> None:
         if batch == self._batch:
             return
+        self._batch = 0  # until the new size is ready
         self._interpreter.resize_tensor_input(self._input_index, [batch, *self.input.shape])
         try:
             allocate(self._interpreter)
