@@ -103,7 +103,8 @@ def run_command(options: RunOptions) -> None:
             detector=options.detector, min_face=options.min_face, largest=options.largest,
             scan_every=1 if pictures else STREAM_SCAN_EVERY,
         )  # fmt: skip
-        console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")
+        if not options.quiet:
+            console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")
         if source.kind == "live":
             console.say(NOTICE)
         stream = StreamRecognizer(recognizer, source.kind, detect_every=options.detect_every)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from fer_edge_runtime.manifest import TensorSpec
 
 
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
+class EngineInfo(NamedTuple):
     """What runs, exactly.
 
     Attributes:
@@ -33,7 +31,7 @@ class EngineInfo:
     delegate: str
     threads: int
     artefact: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = {}
 
     def line(self) -> str:
         """One line for the terminal."""

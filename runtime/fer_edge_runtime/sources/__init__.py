@@ -112,7 +112,6 @@ def _pictures_of(matches: list[Path], name: str) -> list[Path]:
 def _open_file(path: Path, name: str, stop: threading.Event | None) -> Source:
     from fer_edge_runtime.sources.header import read_header
     from fer_edge_runtime.sources.picture import PICTURE_SUFFIXES, PictureSource
-    from fer_edge_runtime.sources.video import open_video
 
     try:
         with path.open("rb") as file:
@@ -121,4 +120,6 @@ def _open_file(path: Path, name: str, stop: threading.Event | None) -> Source:
         raise SourceError(f"{name}: cannot be read: {error.strerror or error}.") from error
     if path.suffix.lower() in PICTURE_SUFFIXES or read_header(head).format != "unknown":
         return PictureSource([path], name=name, stop=stop)
+    from fer_edge_runtime.sources.video import open_video
+
     return open_video(path, name=name, stop=stop)
