@@ -37,6 +37,24 @@ class EngineName(StrEnum):
     onnx = "onnx"
 
 
+class SplitName(StrEnum):
+    """Which part of a data set."""
+
+    public = "PublicTest"
+    private = "PrivateTest"
+    training = "Training"
+    all = "all"
+
+
+class ProtocolName(StrEnum):
+    """How many views of a face are averaged."""
+
+    single = "single"
+    flip = "flip"
+    tencrop = "tencrop"
+    all = "all"
+
+
 def _version(value: bool) -> None:
     if value:
         typer.echo(f"fer-edge {__version__}")
@@ -112,23 +130,53 @@ def run(
 
 @app.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a .toml file.")],
-    data: Annotated[Path, typer.Option(help="fer2013 .parquet or .csv, or a folder with one folder per class.")],
-    out: Annotated[Path, typer.Option(help="Run folder to write.")],
-    weights: Annotated[Path | None, typer.Option(help="Pretrained backbone, '*_notop.weights.h5'.")] = None,
+    recipe: Annotated[str | None, typer.Argument(help="Name of a recipe, a .toml file, or the word compare.")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(help="With compare: run folders.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="fer2013 .parquet or .csv, or a folder with one folder per class.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder to write; with compare, the page's folder.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Print the recipes and end.")] = False,
+    weights: Annotated[str | None, typer.Option(help="Backbone: a '*_notop.weights.h5', imagenet or none.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan, a few batches, time and memory; writes nothing.")] = False,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
+    input_size: Annotated[int | None, typer.Option(help="Pixels, instead of the recipe's.")] = None,
+    width: Annotated[float | None, typer.Option(help="Instead of the recipe's; mobilenetv2 and cnn4.")] = None,
+    split: Annotated[str | None, typer.Option(help="usage, 80-20 or binary-60-20-20.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = None,
     head_epochs: Annotated[int | None, typer.Option(help="Epochs of stage 1, instead of the recipe's.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of stage 2, instead of the recipe's.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any other key, such as augment.noise=0.05.")
+    ] = None,
+    ferplus: Annotated[Path | None, typer.Option(help="fer2013new.csv, when the data holds no FER+ votes.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave broken rows out instead of ending.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON on stdout.")] = False,
 ) -> None:
-    """Fine-tune a network on faces in two stages, and evaluate it."""
-    from fer_edge.commands.train import train_command
+    """Fine-tune a network on faces in two stages, and evaluate it; `train compare RUN…` puts runs side by side."""
+    if list_:
+        from fer_edge.commands.train import list_command
 
-    train_command(
-        recipe, data=data, out=out, weights=weights, resume=resume,
-        seed=seed, batch_size=batch_size, head_epochs=head_epochs, finetune_epochs=epochs,
-    )  # fmt: skip
+        list_command(as_json=json)
+    elif recipe == "compare":
+        from fer_edge.commands.compare import compare_command
+
+        compare_command(runs or [], out=out, json=json)
+    else:
+        from fer_edge.commands.train import TrainOptions, train_command
+
+        train_command(
+            TrainOptions(
+                recipe, data=data, out=out, resume=resume, dry_run=dry_run, settings=set_ or [], ferplus=ferplus, skip_bad=skip_bad,
+                json=json, unexpected=runs or [],
+                changes={
+                    "weights": weights, "seed": seed, "batch_size": batch_size, "input_size": input_size, "width": width,
+                    "split": split, "precision": precision, "head_epochs": head_epochs, "finetune_epochs": epochs,
+                },
+            )
+        )  # fmt: skip
 
 
 @app.command()
@@ -139,6 +187,9 @@ def export(
         bool, typer.Option("--int8", help="Full-integer quantization, calibrated on training faces.")
     ] = False,
     data: Annotated[Path | None, typer.Option(help="Data set, when it has moved since training.")] = None,
+    ferplus: Annotated[
+        Path | None, typer.Option(help="FER+ votes the run learned from, when not beside the data.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the bundle; the folder's name otherwise.")] = None,
     max_drop: Annotated[float, typer.Option(help="Points of PublicTest accuracy that int8 may lose.")] = 1.5,
     calibration_faces: Annotated[int, typer.Option(help="Training faces that set the ranges.")] = 500,
@@ -149,9 +200,94 @@ def export(
     from fer_edge.commands.export import export_command
 
     export_command(
-        run_folder, out=out, int8=int8, data=data, name=name, max_drop=max_drop,
+        run_folder, out=out, int8=int8, data=data, ferplus=ferplus, name=name, max_drop=max_drop,
         calibration_faces=calibration_faces, onnx=onnx, overwrite=overwrite,
     )  # fmt: skip
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="RUN|BUNDLE", help="Run folder, bundle folder or zip, or 'default'.")],
+    data: Annotated[Path, typer.Option(help="fer2013 .parquet or .csv, or a folder with one folder per class.")],
+    split: Annotated[
+        SplitName,
+        typer.Option(
+            help="Faces to look at. PrivateTest only when you name it: whoever chooses by it has no honest figure left.",
+        ),
+    ] = SplitName.public,
+    protocol: Annotated[
+        ProtocolName,
+        typer.Option(help="The face alone, with its mirror image, or ten crops (ten times the work); the first is shown in full."),
+    ] = ProtocolName.single,
+    engine: Annotated[
+        EngineName, typer.Option(help="Of a bundle; auto evaluates each of its models.")
+    ] = EngineName.auto,
+    recipe: Annotated[
+        str | None, typer.Option(help="Read the data as this recipe does; the model's own otherwise.")
+    ] = None,
+    ferplus: Annotated[Path | None, typer.Option(help="fer2013new.csv, when the data holds no FER+ votes.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave broken rows out instead of ending.")] = False,
+    save_probabilities: Annotated[
+        Path | None, typer.Option(metavar="NPZ", help="Keep the answers, as a teacher for distillation (--split Training).")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="HTML", help="Write a page with plots.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON on stdout.")] = False,
+) -> None:
+    """Measure a training run, or each model of a bundle on its own engine, on faces with labels."""
+    from fer_edge.commands.evaluate import EvaluateOptions, evaluate_command
+
+    evaluate_command(
+        EvaluateOptions(
+            model=model, data=data, split=split.value, protocol=protocol.value, engine=engine.value, recipe=recipe,
+            ferplus=ferplus, skip_bad=skip_bad, save_probabilities=save_probabilities, out=out, json=json,
+        )
+    )  # fmt: skip
+
+
+data_app = typer.Typer(no_args_is_help=True, help="Fetch FER2013, look into a data set, align its faces.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("fetch")
+def data_fetch(
+    out: Annotated[Path | None, typer.Option(help="Folder to put it in; the cache of kagglehub otherwise.")] = None,
+    folders: Annotated[
+        bool, typer.Option("--folders", help="Class folders (train and test) instead of the challenge's CSV.")
+    ] = False,
+) -> None:
+    """Download FER2013 from Kaggle; needs an account there, and accepted rules for the challenge's CSV."""
+    from fer_edge.commands.data import fetch_command
+
+    fetch_command(out=out, folders=folders)
+
+
+@data_app.command("inspect")
+def data_inspect(
+    path: Annotated[Path, typer.Argument(help="Data set: .parquet, .csv or a folder with one folder per class.")],
+    html: Annotated[Path | None, typer.Option(metavar="PAGE", help="Page with pictures to write.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Broken rows are no error.")] = False,
+) -> None:
+    """Count classes and find broken rows, duplicates and training faces that are in a test part too."""
+    from fer_edge.commands.data import inspect_command
+
+    inspect_command(path, page=html, as_json=json, skip_bad=skip_bad)
+
+
+@data_app.command("align")
+def data_align(
+    path: Annotated[Path, typer.Argument(help="Class folders with pictures of any size, a .parquet or a .csv.")],
+    out: Annotated[Path, typer.Option(help="New folder for the faces.")],
+    detector: Annotated[str, typer.Option(help="Face detector: short, full or yunet:PATH.")] = "full",
+    size: Annotated[int, typer.Option(help="Side of the faces in pixels; training uses 48.")] = 48,
+    keep_undetected: Annotated[
+        bool, typer.Option("--keep-undetected", help="Keep pictures without a face as they are.")
+    ] = False,
+) -> None:
+    """Cut out the largest face of every picture, eyes level, as the device does it: grey PNG, one folder per class."""
+    from fer_edge.commands.data import align_command
+
+    align_command(path, out=out, detector=detector, size=size, keep_undetected=keep_undetected)
 
 
 @app.command()

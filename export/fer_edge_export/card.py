@@ -8,8 +8,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from fer_edge_export.evaluate import Measured
+from fer_edge_train.architectures import BACKBONES
+from fer_edge_train.config import TrainConfig
+from fer_edge_train.data import FER2013_LABELS
 
-_IMAGENET_FILE = "mobilenet_v2_notop.weights.h5"
+# Files that are known by name; the texts are what their makers say.
+_KNOWN_WEIGHTS = {
+    "mobilenet_v2_notop.weights.h5": (
+        "Google's ImageNet MobileNetV2 (post-training int8, per channel; Apache-2.0), de-quantized. Its batch norm was "
+        "folded there, so the statistics were measured again on FER2013 training faces with the function unchanged. ImageNet's "
+        "pictures have their own terms."
+    ),
+    "inception_v3_notop.weights.h5": (
+        "InceptionV3 with 8-bit values, from the npm package nsfwjs 4.4.0 (MIT): the lower half is ImageNet's, the upper half "
+        "was fine-tuned on another image classification task. ImageNet's pictures have their own terms."
+    ),
+}
+_SPLITS = {
+    "usage": "The split is the data set's own; a part that it lacks is a seeded fifth of its training rows.",
+    "80-20": "A seeded, stratified fifth of the training rows is PublicTest here; all test rows are PrivateTest.",
+    "binary-60-20-20": (
+        "All rows were split anew, seeded and stratified: 60 % Training, 20 % PublicTest, 20 % PrivateTest. The last two are "
+        "not the data set's own parts of these names."
+    ),
+}  # fmt: skip
 
 _USE = """\
 ## Intended use
@@ -37,10 +59,14 @@ commercially is unsettled: **check this before commercial use.**
 
 _FER_LIMITS = """\
 - FER2013's pictures are mostly posed or picked by an emotion word from the web; spontaneous faces are subtler.
-- Its labels are noisy: people agree with them on about 65 ± 5 % of the faces, so scores far above that are partly
-  knowledge of the labels' habits.
-- The classes are unequal (disgust is rare) and the weak ones are confused with each other; see the tables.
 - Web search results over-represent some ages, genders, skin tones and cultures.
+- Its labels are noisy.
+"""
+
+_SEVEN_CLASS_LIMITS = """\
+- People agree with the seven labels on about 65 ± 5 % of the faces, so scores far above that are partly knowledge of the
+  labels' habits.
+- The classes are unequal (disgust is rare) and the weak ones are confused with each other; see the tables.
 """
 
 _LIMITS = """\
@@ -57,10 +83,9 @@ class CardFacts:
     Attributes:
         name, version: of the bundle.
         labels: class names.
-        architecture, input_size, width: of the classifier.
+        recipe: of the run, its files without folders.
         dataset, dataset_digest: file name and SHA-256 of the data set.
-        is_fer2013: the labels and the number of faces in each split are FER2013's.
-        weights: file name of the backbone's starting weights, or None.
+        is_fer2013: the faces are FER2013's.
         counts: usage -> class -> faces.
         measured: every artefact on every split, the shipped int8 TFLite among them.
         gate: what the export gate saw.
@@ -71,13 +96,10 @@ class CardFacts:
     name: str
     version: str
     labels: tuple[str, ...]
-    architecture: str
-    input_size: int
-    width: float
+    recipe: TrainConfig
     dataset: str
     dataset_digest: str
     is_fer2013: bool
-    weights: str | None
     counts: dict[str, dict[str, int]]
     measured: Sequence[Measured]
     gate: dict[str, Any]
@@ -96,7 +118,7 @@ def model_card(facts: CardFacts) -> str:
 
 
 def _header(facts: CardFacts, final: Measured) -> str:
-    tags = ["facial-expression-recognition", "int8", "tflite", "onnx", "edge", facts.architecture]
+    tags = ["facial-expression-recognition", "int8", "tflite", "onnx", "edge", facts.recipe.architecture]
     data = "FER2013" if facts.is_fer2013 else facts.dataset
     lines = [
         "---", f"license: {'apache-2.0' if facts.is_fer2013 else 'other'}", "library_name: fer-edge", "pipeline_tag: image-classification", "tags:",
@@ -111,12 +133,28 @@ def _header(facts: CardFacts, final: Measured) -> str:
 
 def _summary(facts: CardFacts) -> str:
     files = ", ".join(f"`{name}` ({size / 1e6:.2f} MB)" for name, size in facts.sizes.items())
+    recipe = facts.recipe
+    follows = f" The recipe follows: {recipe.reproduces}" if recipe.reproduces else ""
     return (
         f"# {facts.name} {facts.version}\n\n"
-        f"Apparent facial expression of one face: {', '.join(facts.labels)}. {facts.architecture} (width {facts.width:g}) at "
-        f"{facts.input_size}×{facts.input_size}, full-integer int8 (per-channel weights, int8 in and out). Files: {files}. "
-        f"Run it with `fer-edge run --model THIS_FOLDER`; `manifest.json` describes every tensor and the preprocessing."
+        f"Apparent facial expression of one face: {', '.join(facts.labels)}. {recipe.architecture} (width {recipe.width:g}) at "
+        f"{recipe.input_size}×{recipe.input_size}, full-integer int8 (per-channel weights, int8 in and out). Files: {files}. "
+        f"Run it with `fer-edge run --model THIS_FOLDER`; `manifest.json` describes every tensor and the preprocessing.{follows}"
+        f"{_meaning(facts)}"
     )
+
+
+def _meaning(facts: CardFacts) -> str:
+    """What the labels gather, where the recipe regrouped the data set's classes."""
+    groups = facts.recipe.data.classes
+    if not groups:
+        return ""
+    lines = [f"- `{name}`: faces that the data set labels {', '.join(olds)}" for name, olds in groups.items()]
+    return "\n".join([
+        "\n\n### What the labels mean", "", *lines, "",
+        "They name how an expression looks, not how the person feels. Faces of any class not named here were left out of training",
+        "and of the results below; the model has no answer for them and gives one of these labels all the same.",
+    ])  # fmt: skip
 
 
 def _results(facts: CardFacts) -> str:
@@ -129,7 +167,7 @@ def _results(facts: CardFacts) -> str:
     return "\n".join([
         "## Results", "",
         "Single crop, measured by the fer-edge runtime on the files themselves. PublicTest chose the epoch and decided the gate;",
-        "PrivateTest was measured after that and chose nothing. The interval is 95 % (Wilson).", "",
+        "PrivateTest was measured after that and chose nothing. The interval is 95 % (Wilson).", _SPLITS[facts.recipe.split], "",
         "| split | artefact | precision | n | accuracy | interval | macro F1 | engine |", "|---|---|---|---|---|---|---|---|", *rows, "",
         f"Gate: int8 may lose {gate['max_drop_points']:g} points of PublicTest accuracy against float32; it lost {gate['drop_points']:g}.",
     ])  # fmt: skip
@@ -161,12 +199,44 @@ def _training(facts: CardFacts) -> str:
         else "A data set of the user's own; its licence and origin are the user's to state.\n"
     )
     chosen = facts.calibration
-    return (
-        f"## Training data\n\n{data}\nFile `{facts.dataset}`, digest `{facts.dataset_digest[:16]}…`; faces: {counts}.\n\n"
-        f"## Starting weights\n\n{_weights(facts.weights)}\n\n"
-        f"## Quantization\n\nPost-training, full integer. Ranges from {chosen['faces']} training faces, balanced over the classes "
-        f"(seed {chosen['seed']}, digest `{chosen['sha256'][:16]}…`). The ONNX model is made from the TFLite one: same weights, same grid."
+    onnx = (
+        " The ONNX model is made from the TFLite one: same weights, same grid."
+        if "model.int8.onnx" in facts.sizes
+        else ""
     )
+    return (
+        f"## Training data\n\n{data}\nFile `{facts.dataset}`, digest `{facts.dataset_digest[:16]}…`; faces: {counts}.\n{_preparation(facts.recipe)}\n"
+        f"## Starting weights\n\n{_weights(facts.recipe)}\n\n"
+        f"## Quantization\n\nPost-training, full integer. Ranges from {chosen['faces']} training faces, balanced over the classes "
+        f"(seed {chosen['seed']}, digest `{chosen['sha256'][:16]}…`).{onnx}"
+    )
+
+
+def _preparation(recipe: TrainConfig) -> str:
+    """Paragraphs on everything that changed faces, labels or targets before or while learning."""
+    data, distill = recipe.data, recipe.distill
+    told = []
+    if data.per_class:
+        told.append(f"At most {data.per_class} faces of each class were kept, drawn with seed {recipe.seed}.")
+    if data.align != "none":
+        told.append(f"Every face was found and straightened with the detector '{data.align}' first.")
+    if data.ferplus == "soft7":
+        told.append(
+            f"FER+ (Barsoum et al., 2016, arXiv 1608.01041; ten votes a face) has a share of {data.ferplus_weight:g} in the training "
+            "targets; every result is measured against the original labels."
+        )
+    if data.ferplus == "soft8":
+        told.append(
+            "The labels are the majority of FER+'s ten votes a face (Barsoum et al., 2016, arXiv 1608.01041), in training and in every "
+            "result; numbers on the original labels cannot be compared with these."
+        )
+    if distill.teachers:
+        names = ", ".join(f"`{name}`" for name in distill.teachers)
+        told.append(
+            f"Distilled (arXiv 1503.02531) from {names}: weight {distill.weight:g}, temperature {distill.temperature:g}. What the "
+            "teachers were trained on shaped this model too."
+        )
+    return "".join(f"\n{sentence}\n" for sentence in told)
 
 
 def _limits(facts: CardFacts) -> str:
@@ -175,16 +245,18 @@ def _limits(facts: CardFacts) -> str:
         if facts.is_fer2013
         else "- What the training pictures show and how they were labelled limits what the model knows.\n"
     )
+    if facts.is_fer2013 and facts.labels == FER2013_LABELS:
+        own += _SEVEN_CLASS_LIMITS
     return f"## Limits\n\n{own}{_LIMITS}"
 
 
-def _weights(weights: str | None) -> str:
-    if weights is None:
+def _weights(recipe: TrainConfig) -> str:
+    if recipe.weights == "none":
         return "None: the network started from random weights."
-    if weights == _IMAGENET_FILE:
+    if recipe.weights == "imagenet":
         return (
-            f"`{weights}`: Google's ImageNet MobileNetV2 (post-training int8, per channel; Apache-2.0), de-quantized. Its batch norm was "
-            "folded there, so the statistics were measured again on FER2013 training faces with the function unchanged. ImageNet's "
-            "pictures have their own terms."
+            f"ImageNet weights of `keras.applications` for {recipe.architecture} ({BACKBONES[recipe.architecture].reference}), as Keras "
+            "downloads them. ImageNet's pictures have their own terms."
         )
-    return f"`{weights}`; see its own documentation for origin and licence."
+    known = _KNOWN_WEIGHTS.get(recipe.weights, "see its own documentation for origin and licence.")
+    return f"`{recipe.weights}`: {known}"

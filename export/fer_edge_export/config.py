@@ -17,6 +17,7 @@ class ExportConfig:
         run: folder of a finished training run.
         out: bundle folder to make.
         data: the data set the run was trained on; None takes the path that the run recorded. Its digest must match.
+        ferplus: the votes of FER+, for a run that learned from them, when they are not beside the data.
         name: of the bundle; empty takes the run folder's name.
         version: of the bundle.
         calibration_faces: training faces, balanced over the classes, that set the ranges of the integer tensors.
@@ -26,7 +27,7 @@ class ExportConfig:
         max_drop_points: the gate: percentage points of PublicTest accuracy that int8 may lose against float.
         onnx: also make the ONNX artefact.
         keep_float: put the float32 TFLite model into the bundle as well.
-        uncertain_below: probability under which the device says ``uncertain``.
+        uncertain_below: probability under which the device says ``uncertain``; None is 0.4, or 0.6 of two classes.
         threads: of the engines that evaluate.
         overwrite: replace the bundle that ``out`` holds.
     """
@@ -34,6 +35,7 @@ class ExportConfig:
     run: Path
     out: Path
     data: Path | None = None
+    ferplus: Path | None = None
     name: str = ""
     version: str = "1.0.0"
     calibration_faces: int = 500
@@ -43,7 +45,7 @@ class ExportConfig:
     max_drop_points: float = 1.5
     onnx: bool = True
     keep_float: bool = False
-    uncertain_below: float = 0.4
+    uncertain_below: float | None = None
     threads: int = 2
     overwrite: bool = False
 
@@ -58,7 +60,7 @@ class ExportConfig:
                 math.isfinite(self.max_drop_points),
                 "a finite number of percentage points",
             ),
-            ("uncertain_below", self.uncertain_below, 0 <= self.uncertain_below <= 1, "0 to 1"),
+            ("uncertain_below", self.uncertain_below, 0 <= (self.uncertain_below or 0) <= 1, "0 to 1"),
             ("threads", self.threads, self.threads >= 1, "1 or more"),
             ("seed", self.seed, self.seed >= 0, "0 or more"),
             ("name", self.name, len(self.name) <= 100 and self.name.isprintable(), "at most 100 printable characters"),

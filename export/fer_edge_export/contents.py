@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,17 @@ from fer_edge_export.tflite import kernel_spread
 from fer_edge_runtime.engines import open_engine
 from fer_edge_runtime.manifest import Artefact, Manifest, Preprocess
 from fer_edge_runtime.preprocess import to_input
+from fer_edge_train.config import TrainConfig
 from fer_edge_train.data import FER2013_LABELS
 
 MAX_TOLERANCE = 0.5  # that a manifest may ask for
-_FER2013_SIZES = {"Training": 28_709, "PublicTest": 3_589, "PrivateTest": 3_589}
+UNCERTAIN_BELOW, UNCERTAIN_BELOW_OF_TWO = 0.4, 0.6  # of two probabilities one is always 0.5 or more
+TASKS = {
+    frozenset(FER2013_LABELS): "emotion7",
+    frozenset((*FER2013_LABELS, "contempt")): "emotion8",
+    frozenset(("negative", "positive")): "valence2",
+}  # fmt: skip
+_FER2013_FACES = dict(zip(FER2013_LABELS, (4_953, 547, 5_121, 8_989, 6_077, 4_002, 6_198), strict=True))
 _TOOLS = ("fer-edge", "tensorflow", "keras", "tf-keras", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
 
 
@@ -75,12 +82,12 @@ def assemble(parts: Parts) -> tuple[Manifest, dict[str, bytes]]:
     manifest = Manifest(
         name=parts.config.bundle_name,
         version=parts.config.version,
-        task="emotion7" if names == FER2013_LABELS else "custom",
+        task=TASKS.get(frozenset(names), "custom"),
         labels=names,
         artefacts=tuple(entry for entry, _ in parts.models.values()),
         golden=describe_golden(GOLDEN_NAME, golden, tolerance=tolerance),
         preprocess=parts.spec,
-        uncertain_below=parts.config.uncertain_below,
+        uncertain_below=_uncertain_below(parts),
         files=tuple(describe_file(name, content) for name, content in texts.items()),
         metrics=tuple(measured.summary() for measured in parts.measured),
         provenance=_provenance(parts),
@@ -116,15 +123,21 @@ def tool_versions() -> dict[str, str]:
     return versions
 
 
+def _uncertain_below(parts: Parts) -> float:
+    if parts.config.uncertain_below is not None:
+        return parts.config.uncertain_below
+    return UNCERTAIN_BELOW_OF_TWO if len(parts.source.data.names) == 2 else UNCERTAIN_BELOW
+
+
 def _provenance(parts: Parts) -> dict[str, Any]:
-    """File names only: where the exporter keeps its files is nobody's business."""
+    """Where the model comes from; ``recipe`` reads back as a `TrainConfig`, so the same rows and classes can be made again."""
     record, report = parts.source.record, parts.report
     return {
         "run": parts.config.run.resolve().name,
         "dataset": Path(record["dataset"]).name,
         "dataset_digest": record["dataset_digest"],
-        "weights": _weights_name(record),
-        "recipe": parts.source.recipe.to_dict(),
+        "weights": _file_name(parts.source.recipe.weights),
+        "recipe": _without_folders(parts.source.recipe).to_dict(),
         "best_epoch": parts.source.metrics.get("best_epoch", ""),
         "trained_with": record.get("versions", {}),
         "quantization": "post-training, full integer",
@@ -134,19 +147,26 @@ def _provenance(parts: Parts) -> dict[str, Any]:
     }
 
 
+def _without_folders(recipe: TrainConfig) -> TrainConfig:
+    """File names only: where the exporter keeps its files is nobody's business."""
+    teachers = tuple(_file_name(teacher) for teacher in recipe.distill.teachers)
+    return replace(recipe, weights=_file_name(recipe.weights), distill=replace(recipe.distill, teachers=teachers))
+
+
+def _file_name(path: str) -> str:
+    return Path(path).name
+
+
 def _card_facts(parts: Parts) -> CardFacts:
-    recipe, record = parts.source.recipe, parts.source.record
+    record = parts.source.record
     return CardFacts(
         name=parts.config.bundle_name,
         version=parts.config.version,
         labels=parts.source.data.names,
-        architecture=recipe.architecture,
-        input_size=recipe.input_size,
-        width=recipe.width,
+        recipe=_without_folders(parts.source.recipe),
         dataset=Path(record["dataset"]).name,
         dataset_digest=record["dataset_digest"],
-        is_fer2013=_is_fer2013(parts.source),
-        weights=_weights_name(record),
+        is_fer2013=is_fer2013(parts.source.recipe, record["counts"]),
         counts=record["counts"],
         measured=parts.measured,
         gate=parts.report["gate"],
@@ -155,10 +175,18 @@ def _card_facts(parts: Parts) -> CardFacts:
     )
 
 
-def _is_fer2013(source: Source) -> bool:
-    sizes = {usage: sum(per_class.values()) for usage, per_class in source.record["counts"].items()}
-    return source.data.names == FER2013_LABELS and sizes == _FER2013_SIZES
+def is_fer2013(recipe: TrainConfig, counts: dict[str, dict[str, int]]) -> bool:
+    """Whether a run's faces are FER2013's: each of its classes has as many faces as the recipe makes of FER2013.
 
-
-def _weights_name(record: dict[str, Any]) -> str | None:
-    return Path(record["weights"]).name if record.get("weights") else None
+    Args:
+        recipe: of the run.
+        counts: usage -> class -> faces that it was trained and measured on.
+    """
+    if recipe.data.ferplus != "none":  # FER+ is votes on FER2013's faces, by row
+        return True
+    groups = recipe.data.classes or {name: (name,) for name in FER2013_LABELS}
+    expected = {name: sum(_FER2013_FACES.get(old, 0) for old in olds) for name, olds in groups.items()}
+    if recipe.data.per_class:
+        expected = {name: min(faces, recipe.data.per_class) for name, faces in expected.items()}
+    names = {name for per_class in counts.values() for name in per_class}
+    return expected == {name: sum(per_class.get(name, 0) for per_class in counts.values()) for name in names}

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge_runtime.engines import open_engine
+from fer_edge_runtime.engines import Engine, open_engine
 from fer_edge_runtime.manifest import Artefact, Preprocess
 from fer_edge_runtime.preprocess import to_input
 from fer_edge_train.data import FaceDataset
+from fer_edge_train.evaluation import SINGLE, Predictor, predict_protocols
 from fer_edge_train.metrics import evaluate
 
 BATCH = 64
-PROTOCOL = "single crop"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Measured:
     def summary(self) -> dict[str, Any]:
         """The short form that a manifest carries."""
         return {
-            "artefact": self.artefact, "precision": self.precision, "engine": self.engine, "split": self.split, "protocol": PROTOCOL,
+            "artefact": self.artefact, "precision": self.precision, "engine": self.engine, "split": self.split, "protocol": SINGLE,
             **{key: self.result[key] for key in ("n", "accuracy", "interval95", "macro_f1")},
         }  # fmt: skip
 
@@ -64,13 +64,28 @@ def measure_artefact(
     """
     faces, labels = data.part(split)
     engine = open_engine(artefact, content, threads=threads)
-    parts = []
-    for start in range(0, len(faces), BATCH):
-        parts.append(engine.run(to_input(faces[start : start + BATCH], spec, artefact.input)).copy())
-        progress(min(start + BATCH, len(faces)), len(faces))
-    probabilities = np.concatenate(parts)
+    probabilities = predict_protocols(
+        engine_predictor(engine, artefact, spec), faces, protocols=(SINGLE,),
+        progress=lambda _, found, total: progress(len(found), total),
+    )[SINGLE]  # fmt: skip
     result = evaluate(labels, probabilities, data.names)
     return Measured(artefact.path, artefact.precision, engine.describe().line(), split, probabilities, result)
+
+
+def engine_predictor(engine: Engine, artefact: Artefact, spec: Preprocess) -> Predictor:
+    """An artefact on the device's own engine and preprocessing.
+
+    Args:
+        engine: runs it.
+        artefact: its manifest entry.
+        spec: how (N, 48, 48) uint8 faces become inputs.
+    """
+
+    def predict(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = (faces[start : start + BATCH] for start in range(0, len(faces), BATCH))
+        return np.concatenate([engine.run(to_input(part, spec, artefact.input)).copy() for part in parts])
+
+    return predict
 
 
 def compare(reference: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, float | int]:

@@ -50,7 +50,7 @@ def export_bundle(
     from fer_edge_export.source import base_spec, open_source
 
     check_target(config.out, overwrite=config.overwrite)
-    source = open_source(config, say)
+    source = open_source(config, say, progress)
     _load_tools(say)
     from fer_edge_export.contents import Parts, assemble
     from fer_edge_export.framings import fit_framings

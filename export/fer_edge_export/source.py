@@ -12,7 +12,7 @@ from fer_edge_export.errors import ExportError
 from fer_edge_runtime.errors import DataError
 from fer_edge_runtime.manifest import Preprocess
 from fer_edge_train.config import TrainConfig
-from fer_edge_train.data import FACE_SIZE, FaceDataset, load_dataset
+from fer_edge_train.data import FACE_SIZE, FaceDataset, load_for
 from fer_edge_train.run_folder import load_run, read_json
 
 _MAX_GAP = 0.01  # two preprocessings that differ by less are the same one with other rounding
@@ -37,8 +37,8 @@ class Source:
     data: FaceDataset
 
 
-def open_source(config: ExportConfig, say: Callable[[str], None]) -> Source:
-    """The run and its data set, both checked.
+def open_source(config: ExportConfig, say: Callable[[str], None], progress: Callable[[str, int, int], None]) -> Source:
+    """The run and its data set as its recipe asks for it, both checked.
 
     Raises:
         DataError: the run is not finished, or the data set is missing or not the one it was trained on.
@@ -50,7 +50,8 @@ def open_source(config: ExportConfig, say: Callable[[str], None]) -> Source:
             f"The data set of this run is not at {path}. Say where it is with --data; calibration and evaluation need it."
         )
     say(f"Reading {path}.")
-    data = load_dataset(path, split=recipe.split, seed=recipe.seed)
+    # Broken rows are no reason to refuse: the digest says whether the others are what the run learned from.
+    data = load_for(recipe, path, skip_bad=True, ferplus=config.ferplus, say=say, progress=progress)
     digest = data.digest()
     if digest != record["dataset_digest"]:
         raise DataError(

@@ -9,7 +9,7 @@ from fer_edge_runtime.errors import ConfigError
 
 
 def export_command(
-    run_folder: Path, *, out: Path, int8: bool, data: Path | None, name: str | None, max_drop: float,
+    run_folder: Path, *, out: Path, int8: bool, data: Path | None, ferplus: Path | None, name: str | None, max_drop: float,
     calibration_faces: int, onnx: bool, overwrite: bool,
 ) -> None:  # fmt: skip
     """Quantize, convert, measure, write the bundle."""
@@ -20,7 +20,7 @@ def export_command(
     from fer_edge_export.pipeline import export_bundle
 
     config = ExportConfig(
-        run=run_folder, out=out, data=data, name=name or out.name, max_drop_points=max_drop,
+        run=run_folder, out=out, data=data, ferplus=ferplus, name=name or out.name, max_drop_points=max_drop,
         calibration_faces=calibration_faces, onnx=onnx, overwrite=overwrite,
     )  # fmt: skip
     with interruptible(f"nothing was written to {out}."), Display() as display:

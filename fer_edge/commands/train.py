@@ -2,59 +2,137 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge.commands.display import Display, interruptible, need
+from fer_edge_runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from fer_edge_train.config import TrainConfig
 
-
-def train_command(recipe: str, *, data: Path, out: Path, weights: Path | None, resume: bool, **changes: Any) -> None:
-    """Train; every ``changes`` value that is not None replaces the recipe's."""
-    need(("keras", "pyarrow", "pandas", "matplotlib"), "train")
-    command = ["fer-edge", "train", recipe, "--data", str(data), "--out", str(out)]
-    command += [] if weights is None else ["--weights", str(weights)]
-    command += [
-        f"--{key.removeprefix('finetune_').replace('_', '-')}={value}"
-        for key, value in changes.items()
-        if value is not None
-    ]
-    with interruptible(f"finished epochs are kept. Continue with: {shlex.join(command)} --resume"):
-        _train(recipe, data=data, out=out, weights=weights, resume=resume, **changes)
+_PACKAGES = ("keras", "pyarrow", "pandas", "matplotlib", "tensorboard")
 
 
-def _train(recipe: str, *, data: Path, out: Path, weights: Path | None, resume: bool, **changes: Any) -> None:
-    from fer_edge_train.config import load_recipe, override
+@dataclass(frozen=True, slots=True)
+class TrainOptions:
+    """The command line's wishes; ``changes`` that are not None replace the recipe's values, ``settings`` are ``--set``."""
 
-    config = override(load_recipe(recipe), **changes)
-    from fer_edge_train.data import load_dataset
+    recipe: str | None
+    data: Path | None
+    out: Path | None
+    resume: bool
+    dry_run: bool
+    settings: list[str]
+    ferplus: Path | None
+    skip_bad: bool
+    json: bool
+    unexpected: list[Path]
+    changes: dict[str, Any]
+
+
+def list_command(*, as_json: bool) -> None:
+    """Print what each recipe reproduces and what to expect of it."""
+    from fer_edge_train.config import recipes
+
+    known = recipes()
+    if as_json:
+        sys.stdout.write(json.dumps({name: recipe.to_dict() for name, recipe in known.items()}) + "\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 1, 0))
+    for column in ("recipe", "reproduces", "expect", "stages"):
+        table.add_column(column, overflow="fold")
+    for name, recipe in known.items():
+        stages = f"{recipe.head.epochs} + {recipe.finetune.epochs} epochs, {recipe.input_size} px"
+        table.add_row(name, recipe.reproduces, recipe.expects, stages)
+    Console(stderr=True, highlight=False).print(table)
+
+
+def train_command(options: TrainOptions) -> None:
+    """Train, or with ``dry_run`` say what that would take."""
+    if options.recipe is None:
+        raise ConfigError("Name a recipe, such as: fer-edge train mobilenetv2 --data … --out …; --list shows them all.")
+    if options.unexpected:
+        raise ConfigError(f"Unexpected '{options.unexpected[0]}' after the recipe; only `train compare` takes run folders.")
+    if options.data is None or (options.out is None and not options.dry_run):
+        missing = "--data" if options.data is None else "--out"
+        raise ConfigError(f"{missing} is missing: fer-edge train {options.recipe} --data DATA --out RUN")
+    need(_PACKAGES, "train")
+    with interruptible(_advice(options)):
+        _train(options, options.recipe, options.data)
+
+
+def _advice(options: TrainOptions) -> str:
+    if options.dry_run:
+        return "nothing was written."
+    again = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    return f"finished epochs are kept. Continue with: {shlex.join(['fer-edge', *again])} --resume"
+
+
+def _train(options: TrainOptions, recipe: str, data: Path) -> None:
+    from fer_edge_train.config import load_recipe, override, with_settings
+
+    config = with_settings(override(load_recipe(recipe), **options.changes), options.settings)
+    from fer_edge_train.data import load_for
 
     with Display() as display:
         display.say(f"Reading {data} …")
-        faces = load_dataset(data, split=config.split, seed=config.seed)
+        faces = load_for(config, data, skip_bad=options.skip_bad, ferplus=options.ferplus, say=display.say)
         display.say(_balance(faces.counts()))
         from fer_edge_train.quiet import quiet
 
         with quiet():
+            from fer_edge_train.planning import describe_plan, dry_run
+            from fer_edge_train.provenance import versions
             from fer_edge_train.report import write_report
-            from fer_edge_train.trainer import Listener, train, versions
+            from fer_edge_train.trainer import Listener, train
 
-        for line in _plan(config, versions()):
+        for line in describe_plan(config, versions()):
             display.say(line)
+        if options.dry_run:
+            found = dry_run(config, faces, display.say)
+            if options.json:
+                sys.stdout.write(json.dumps(found) + "\n")
+            return
+        out = options.out
+        assert out is not None  # noqa: S101 - checked by train_command
         listener = Listener(display.say, display.start, display.step)
-        metrics = train(config, faces, out, weights=weights, listener=listener, resume=resume)
-        report = write_report(out)
-        for usage in ("PublicTest", "PrivateTest"):
-            result = metrics[usage]
-            low, high = result["interval95"]
-            display.say(
-                f"{usage}: accuracy {result['accuracy']:.2%} (95 % interval {low:.1%} to {high:.1%}, n = {result['n']}), "
-                f"macro-F1 {result['macro_f1']:.3f}; training graph, float32, single crop"
-            )
+        metrics = train(config, faces, out, listener=listener, resume=options.resume)
+        report = write_report(out, faces)
+        for line in _results(metrics, config):
+            display.say(line)
         display.say(f"Report: {report}\nNext: fer-edge export --int8 {out} --out bundle")
+        if options.json:
+            sys.stdout.write(json.dumps(metrics) + "\n")
+
+
+def _results(metrics: dict[str, Any], config: TrainConfig) -> list[str]:
+    lines = []
+    for usage in ("PublicTest", "PrivateTest"):
+        result = metrics[usage]
+        low, high = result["interval95"]
+        others = ", ".join(
+            f"{name} {one['accuracy']:.2%}" for name, one in result.get("protocols", {}).items() if name != "single crop"
+        )
+        lines.append(
+            f"{usage}: accuracy {result['accuracy']:.2%} (95 % interval {low:.1%} to {high:.1%}, n = {result['n']}), "
+            f"macro-F1 {result['macro_f1']:.3f}; training graph, float32, single crop{'; ' if others else ''}{others}"
+        )
+    before = metrics.get("without_finetuning")
+    if before:
+        points = 100 * (metrics["PrivateTest"]["accuracy"] - before["PrivateTest"]["accuracy"])
+        lines.append(
+            f"The same {config.architecture} without fine-tuning: PrivateTest {before['PrivateTest']['accuracy']:.2%}; fine-tuning "
+            f"gave {points:+.1f} points."
+        )
+    return lines
 
 
 def _balance(counts: dict[str, dict[str, int]]) -> str:
@@ -65,14 +143,3 @@ def _balance(counts: dict[str, dict[str, int]]) -> str:
     rows += [(name, *(f"{part[name]:,}" for part in counts.values())) for name in names]
     rows += [("all", *(f"{sum(part.values()):,}" for part in counts.values()))]
     return "\n".join(f"  {name:<{width}}" + "".join(f"{cell:>13}" for cell in cells) for name, *cells in rows)
-
-
-def _plan(config: TrainConfig, versions: dict[str, str]) -> tuple[str, ...]:
-    """What is going to run, and on what."""
-    head, finetune = config.head, config.finetune
-    return (
-        f"{config.architecture}, width {config.width:g}, {config.input_size} pixels, batch {config.batch_size}, seed "
-        f"{config.seed}: head {head.epochs} epoch(s) at {head.learning_rate:g}, then the upper {finetune.unfreeze:.0%} for up "
-        f"to {finetune.epochs} epoch(s) at {finetune.learning_rate:g}, patience {finetune.patience}.",
-        ", ".join(f"{name} {value}" for name, value in versions.items()),
-    )

@@ -10,27 +10,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fer_edge_train.architectures import BACKBONES
+from fer_edge_train.architectures import BACKBONES, Backbone
 from fer_edge_train.config import FineTuneStage, HeadStage, TrainConfig
 from fer_edge_train.data import FER2013_LABELS, USAGES, FaceDataset
 from fer_edge_train.trainer import Listener
 
-SILENT = Listener(say=lambda _: None, start=lambda _title, _steps: None, step=lambda _loss, _accuracy: None)
+SILENT = Listener()
 
 
-def tiny_backbone(applications: Any, *, input_shape: tuple[int, int, int], width: float) -> Any:
+def tiny_backbone(keras: Any, pixels: Any, width: float, weights: str | None) -> Any:
     """Two convolutions with batch statistics: TensorFlow compiles it in a second, and it learns the drawn faces."""
-    from keras import Input, Model, layers
-
-    x = pixels = Input(input_shape)
+    layers, x = keras.layers, pixels
     for number, filters in enumerate((8, 16)):
         x = layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False, name=f"conv{number}")(x)
         x = layers.BatchNormalization(name=f"bn{number}", momentum=0.5)(x)
         x = layers.ReLU(name=f"relu{number}")(x)
-    return Model(pixels, x, name="tiny_backbone")
+    return keras.Model(pixels, x, name="tiny_backbone")
 
 
-BACKBONES["tiny"] = tiny_backbone  # beside the ones that ship, for the tests alone
+BACKBONES["tiny"] = Backbone(tiny_backbone, widths=True)  # beside the ones that ship, for the tests alone
 TINY = TrainConfig(
     architecture="tiny",
     input_size=32,

@@ -19,6 +19,7 @@ from fer_edge_train.config import (
     load_recipe,
     override,
     recipe_names,
+    with_settings,
 )
 
 pytestmark = pytest.mark.train
@@ -44,8 +45,10 @@ def test_shipped_recipes_parse_and_say_everything() -> None:
     assert "mobilenetv2" in recipe_names()
     for name in recipe_names():
         config = load_recipe(name)
-        assert config.finetune.learning_rate < config.head.learning_rate
-        assert config.split == "usage"
+        assert config.reproduces
+        assert config.expects
+        if config.head.epochs and config.finetune.epochs:
+            assert config.finetune.learning_rate < config.head.learning_rate
 
 
 def test_own_recipe_fills_in_the_defaults(tmp_path: Path) -> None:
@@ -72,11 +75,17 @@ WRONG = {
     "infinite": ("finetune.learning_rate = inf", ["finetune.learning_rate = inf", "above 0"]),
     "no rate": ("head.learning_rate = 0", ["head.learning_rate = 0.0", "above 0"]),
     "share above one": ("finetune.unfreeze = 1.5", ["finetune.unfreeze = 1.5", "0 to 1"]),
-    "no patience": ("finetune.patience = 0", ["finetune.patience = 0", "1 or more"]),
+    "negative patience": ("finetune.patience = -1", ["finetune.patience = -1", "0 (never stops) or more"]),
+    "text for a list": ("distill.teachers = 'runs/a'", ["'distill.teachers' must be a list", "'runs/a'"]),
+    "text in a list of numbers": ("top.dense = ['256']", ["'top.dense' must be int", "'256'"]),
+    "list for a table": ("data.classes = ['happy']", ["'data.classes' must be a table", "happy"]),
+    "one class": ("data.classes = {good = ['happy']}", ["data.classes", "at least two classes"]),
+    "unknown optimizer": ("head.optimizer = 'lion'", ["head.optimizer = 'lion'", "sgd or adam or adamw"]),
+    "width of a network with one": ("architecture_ = 1", ["unknown key 'architecture_'"]),
     "negative seed": ("seed = -1", ["seed = -1", "0 to"]),
     "negative shift": ("augment.shift = -0.1", ["augment.shift = -0.1", "0 to 1"]),
     "input too small": ("input_size = 16", ["input_size = 16", "32 to 512"]),
-    "unknown split": ("split = 'random'", ["split = 'random'", "usage or 80-20"]),
+    "unknown split": ("split = 'random'", ["split = 'random'", "usage or 80-20 or binary-60-20-20"]),
     "unknown class weights": ("class_weights = 'log'", ["class_weights = 'log'", "none or sqrt or balanced"]),
     "nothing to do": ("head.epochs = 0\nfinetune.epochs = 0", ["Both stages have 0 epochs"]),
     "not TOML": ("dropout = ", ["not valid TOML", "line 2"]),
@@ -97,6 +106,46 @@ def test_wrong_recipe_is_refused_with_file_key_and_allowed_values(case: str, tmp
 def test_recipe_without_its_architecture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"mine\.toml: the key 'architecture' is missing"):
         load_recipe(recipe_file(tmp_path, "width = 1.0"))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"architecture": "inceptionv3", "input_size": 48}, "input_size = 48 is too small for inceptionv3: 75"),
+        ({"architecture": "vgg16", "width": 0.5}, "width = 0.5 cannot be used: vgg16 has one width"),
+    ],
+)
+def test_sizes_that_an_architecture_cannot_have_are_refused(values: dict[str, object], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        TrainConfig.from_dict(values, where="mine.toml")
+
+
+def test_settings_change_any_key_with_values_as_in_toml() -> None:
+    before = load_recipe("mobilenetv2")
+
+    after = with_settings(
+        before, ["augment.noise=0.05", "top.dense=[64, 32]", "split=80-20", "data.classes.bad=['sad']", "data.classes.good=['happy']"]
+    )
+
+    assert (after.augment.noise, after.top.dense, after.split) == (0.05, (64, 32), "80-20")
+    assert after.data.classes == {"bad": ("sad",), "good": ("happy",)}
+    assert after.augment.flip == before.augment.flip
+    assert with_settings(before, []) == before
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("augment.noise", "--set needs key=value"),
+        ("=1", "--set needs key=value"),
+        ("augment.nois=1", "Did you mean 'augment.noise'"),
+        ("seed.more=1", "'seed' is a value, not a table"),
+        ("augment.noise=much", "'augment.noise' must be float, received 'much'"),
+    ],
+)
+def test_wrong_setting_is_refused(setting: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        with_settings(load_recipe("mobilenetv2"), [setting])
 
 
 def test_unknown_architecture_is_refused_with_the_closest_match(tmp_path: Path) -> None:

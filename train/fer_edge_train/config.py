@@ -7,13 +7,42 @@ import tomllib
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_train.architectures import check_architecture
 
-SPLITS = ("usage", "80-20")
+SPLITS = ("usage", "80-20", "binary-60-20-20")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
+SAMPLING = ("all", "balanced")
+FERPLUS = ("none", "soft7", "soft8")
+ALIGN = ("none", "full", "short")
+POOLS = ("average", "flatten")
+OPTIMIZERS = ("sgd", "adam", "adamw")
+SCHEDULES = ("constant", "cosine", "plateau")
+MONITORS = ("accuracy", "loss")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Which rows are learned and what is asked of them.
+
+    Attributes:
+        classes: new class name -> the data set's names it gathers; rows of no class are left out. Empty keeps the data
+            set's own classes.
+        per_class: keep so many rows of every class, seeded; 0 keeps all.
+        ferplus: ``soft7`` mixes the votes of FER+ (arXiv 1608.01041) into the targets of the training rows, the labels stay
+            FER2013's; ``soft8`` replaces the labels by the majority of the votes, contempt being the eighth class.
+        ferplus_weight: share of the votes in a training target; the label has the rest.
+        align: detect and straighten every face first, with this detector of the runtime.
+    """
+
+    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    per_class: int = 0
+    ferplus: str = "none"
+    ferplus_weight: float = 0.5
+    align: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +56,9 @@ class Augment:
         zoom: scale changes up to this share.
         brightness: offset up to this share of the full range.
         contrast: contrast changes up to this share.
+        noise: standard deviation of a Gaussian noise layer, in the network's range [-1, 1].
+        erase: probability of random erasing (arXiv 1708.04896).
+        mixup: alpha of mixup's Beta distribution (arXiv 1710.09412), made before the graph; 0 is none.
     """
 
     flip: bool = True
@@ -35,14 +67,49 @@ class Augment:
     zoom: float = 0.1
     brightness: float = 0.15
     contrast: float = 0.2
+    noise: float = 0.0
+    erase: float = 0.0
+    mixup: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """What stands on the backbone: pooling, dense blocks, scores.
+
+    Attributes:
+        pool: ``average`` over the map, or ``flatten`` it.
+        batch_norm: an extra batch norm after the pooling and after every dense layer.
+        dense: units of the dense layers before the scores.
+        l2: penalty on their kernels.
+        sigmoid: two classes from one logit, trained with binary cross-entropy.
+    """
+
+    pool: str = "average"
+    batch_norm: bool = False
+    dense: tuple[int, ...] = ()
+    l2: float = 0.0
+    sigmoid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class HeadStage:
-    """Stage 1: the backbone is frozen, only the new head learns."""
+    """Stage 1: the backbone is frozen, only the new head learns.
+
+    Attributes:
+        epochs: at most.
+        learning_rate: at the start.
+        optimizer: ``sgd`` (Nesterov, momentum 0.9), ``adam`` or ``adamw``.
+        schedule: ``constant``, ``cosine`` to zero, or ``plateau`` (a fifth after half the patience without progress).
+        weight_decay: decoupled, of AdamW and SGD (arXiv 1711.05101).
+        patience: epochs without progress before the stage stops; 0 never stops it.
+    """
 
     epochs: int = 1
     learning_rate: float = 1e-3
+    optimizer: str = "adam"
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    patience: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +118,7 @@ class FineTuneStage:
 
     Attributes:
         unfreeze: share of the backbone's layers that learn, counted from the top, in [0, 1].
-        learning_rate: start of a cosine to zero.
-        weight_decay: decoupled (AdamW, arXiv 1711.05101).
-        patience: epochs without a better validation accuracy before the stage stops.
+        epochs, learning_rate, optimizer, schedule, weight_decay, patience: as in `HeadStage`.
     """
 
     epochs: int = 10
@@ -61,13 +126,54 @@ class FineTuneStage:
     unfreeze: float = 0.5
     weight_decay: float = 1e-4
     patience: int = 5
+    optimizer: str = "adamw"
+    schedule: str = "cosine"
+
+
+@dataclass(frozen=True, slots=True)
+class Distill:
+    """Learn from teachers as well (arXiv 1503.02531).
+
+    Attributes:
+        teachers: run folders, or ``.npz`` files written by ``fer-edge evaluate --save-probabilities``; averaged.
+        weight: share of the teachers in the loss.
+        temperature: softens teachers and student alike.
+    """
+
+    teachers: tuple[str, ...] = ()
+    weight: float = 0.5
+    temperature: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """A whole recipe. See ``recipes/*.toml`` for the ones that ship."""
+    """A whole recipe. See ``recipes/*.toml`` for the ones that ship.
+
+    Attributes:
+        reproduces: the system that the recipe follows.
+        expects: the result to expect, and where.
+        architecture: a key of `fer_edge_train.architectures.BACKBONES`.
+        weights: of the backbone: ``none``, ``imagenet`` (downloaded by Keras) or a ``.weights.h5`` file.
+        input_size: side of the network's input in pixels; a face of 48 pixels is enlarged to it.
+        width: width multiplier of mobilenetv2 and cnn4.
+        split: ``usage`` (FER2013's own), ``80-20`` (a fifth of the training rows selects, the test rows are untouched)
+            or ``binary-60-20-20`` (all rows, stratified).
+        seed: of everything random.
+        batch_size: faces a step.
+        dropout: rate before the scores, and after every dense layer.
+        label_smoothing: share of the target spread over all classes.
+        class_weights: loss weight by inverse class frequency: ``none``, its root ``sqrt``, or ``balanced``.
+        sampling: ``balanced`` draws every class equally often.
+        focal: gamma of the focal loss (arXiv 1708.02002); 0 is plain cross-entropy.
+        ema: momentum of an average of the weights, which is what is evaluated and kept; 0 is none.
+        monitor: what chooses the best epoch and stops a stage: validation ``accuracy`` or ``loss``.
+        precision: ``float32``, ``mixed_bfloat16`` or ``mixed_float16``; the kept model is always float32.
+    """
 
     architecture: str
+    reproduces: str = ""
+    expects: str = ""
+    weights: str = "none"
     input_size: int = 96
     width: float = 1.0
     split: str = "usage"
@@ -76,39 +182,68 @@ class TrainConfig:
     dropout: float = 0.3
     label_smoothing: float = 0.1
     class_weights: str = "sqrt"
+    sampling: str = "all"
+    focal: float = 0.0
+    ema: float = 0.0
+    monitor: str = "accuracy"
+    precision: str = "float32"
+    data: Data = field(default_factory=Data)
     augment: Augment = field(default_factory=Augment)
+    top: Top = field(default_factory=Top)
     head: HeadStage = field(default_factory=HeadStage)
     finetune: FineTuneStage = field(default_factory=FineTuneStage)
+    distill: Distill = field(default_factory=Distill)
 
     def __post_init__(self) -> None:
         """Refuse values that no run could use."""
-        check_architecture(self.architecture)
-        augment, head, finetune = self.augment, self.head, self.finetune
-        checks = (
+        data, augment, top, distill = self.data, self.augment, self.top, self.distill
+        checks = [
             ("input_size", self.input_size, 32 <= self.input_size <= 512, "32 to 512 pixels"),
             ("width", self.width, 0 < self.width <= 4, "above 0, up to 4"),
             ("seed", self.seed, 0 <= self.seed <= 10**9, "0 to 1000000000"),
             ("batch_size", self.batch_size, self.batch_size >= 1, "1 or more"),
             ("dropout", self.dropout, 0 <= self.dropout < 1, "0 up to, not including, 1"),
             ("label_smoothing", self.label_smoothing, 0 <= self.label_smoothing < 1, "0 up to, not including, 1"),
-            ("split", self.split, self.split in SPLITS, " or ".join(SPLITS)),
-            ("class_weights", self.class_weights, self.class_weights in CLASS_WEIGHTS, " or ".join(CLASS_WEIGHTS)),
+            ("focal", self.focal, 0 <= self.focal <= 10, "0 to 10"),
+            ("ema", self.ema, 0 <= self.ema < 1, "0 up to, not including, 1"),
+            _choice("split", self.split, SPLITS),
+            _choice("class_weights", self.class_weights, CLASS_WEIGHTS),
+            _choice("sampling", self.sampling, SAMPLING),
+            _choice("monitor", self.monitor, MONITORS),
+            _choice("precision", self.precision, PRECISIONS),
+            ("data.classes", data.classes, len(data.classes) != 1, "none, or at least two classes"),
+            ("data.per_class", data.per_class, data.per_class >= 0, "0 or more"),
+            _choice("data.ferplus", data.ferplus, FERPLUS),
+            ("data.ferplus_weight", data.ferplus_weight, 0 <= data.ferplus_weight <= 1, "0 to 1"),
+            _choice("data.align", data.align, ALIGN),
             ("augment.rotation_degrees", augment.rotation_degrees, 0 <= augment.rotation_degrees <= 180, "0 to 180"),
             ("augment.shift", augment.shift, 0 <= augment.shift <= 1, "0 to 1"),
             ("augment.zoom", augment.zoom, 0 <= augment.zoom < 1, "0 up to, not including, 1"),
             ("augment.brightness", augment.brightness, 0 <= augment.brightness <= 1, "0 to 1"),
             ("augment.contrast", augment.contrast, 0 <= augment.contrast <= 1, "0 to 1"),
-            ("head.epochs", head.epochs, head.epochs >= 0, "0 or more"),
-            ("head.learning_rate", head.learning_rate, 0 < head.learning_rate <= 10, "above 0, up to 10"),
-            ("finetune.epochs", finetune.epochs, finetune.epochs >= 0, "0 or more"),
-            ("finetune.learning_rate", finetune.learning_rate, 0 < finetune.learning_rate <= 10, "above 0, up to 10"),
-            ("finetune.unfreeze", finetune.unfreeze, 0 <= finetune.unfreeze <= 1, "0 to 1"),
-            ("finetune.weight_decay", finetune.weight_decay, 0 <= finetune.weight_decay <= 1, "0 to 1"),
-            ("finetune.patience", finetune.patience, finetune.patience >= 1, "1 or more"),
-        )
+            ("augment.noise", augment.noise, 0 <= augment.noise <= 1, "0 to 1"),
+            ("augment.erase", augment.erase, 0 <= augment.erase <= 1, "0 to 1"),
+            ("augment.mixup", augment.mixup, 0 <= augment.mixup <= 10, "0 to 10"),
+            _choice("top.pool", top.pool, POOLS),
+            ("top.dense", top.dense, all(units >= 1 for units in top.dense), "numbers of units, 1 or more each"),
+            ("top.l2", top.l2, 0 <= top.l2 <= 1, "0 to 1"),
+            ("distill.weight", distill.weight, 0 <= distill.weight <= 1, "0 to 1"),
+            ("distill.temperature", distill.temperature, 0.1 <= distill.temperature <= 100, "0.1 to 100"),
+            ("finetune.unfreeze", self.finetune.unfreeze, 0 <= self.finetune.unfreeze <= 1, "0 to 1"),
+        ]
+        for name, stage in (("head", self.head), ("finetune", self.finetune)):
+            checks += [
+                (f"{name}.epochs", stage.epochs, stage.epochs >= 0, "0 or more"),
+                (f"{name}.learning_rate", stage.learning_rate, 0 < stage.learning_rate <= 10, "above 0, up to 10"),
+                (f"{name}.weight_decay", stage.weight_decay, 0 <= stage.weight_decay <= 1, "0 to 1"),
+                (f"{name}.patience", stage.patience, stage.patience >= 0, "0 (never stops) or more"),
+                _choice(f"{name}.optimizer", stage.optimizer, OPTIMIZERS),
+                _choice(f"{name}.schedule", stage.schedule, SCHEDULES),
+            ]
         for name, value, good, allowed in checks:
             if not good:
                 raise ConfigError(f"{name} = {value!r} cannot be used; allowed: {allowed}.")
+        check_architecture(self.architecture, self.input_size, self.width)
         if self.head.epochs + self.finetune.epochs == 0:
             raise ConfigError("Both stages have 0 epochs: nothing would be trained.")
 
@@ -120,6 +255,11 @@ class TrainConfig:
     def from_dict(cls, values: dict[str, Any], *, where: str) -> TrainConfig:
         """Build from parsed TOML or JSON; ``where`` names the file in messages."""
         return _build(cls, values, where)
+
+
+def recipes() -> dict[str, TrainConfig]:
+    """The recipes that ship, by name."""
+    return {name: load_recipe(name) for name in recipe_names()}
 
 
 def recipe_names() -> list[str]:
@@ -153,14 +293,41 @@ def load_recipe(name_or_path: str) -> TrainConfig:
 
 
 def override(config: TrainConfig, **changes: Any) -> TrainConfig:
-    """The recipe with some values replaced; None means 'as the recipe says'. Stage keys are ``head_epochs`` and the like."""
+    """The recipe with some values replaced; None means 'as the recipe says'. Keys of tables are ``head_epochs`` and the like."""
     chosen = {key: value for key, value in changes.items() if value is not None}
-    for stage in ("head", "finetune"):
+    for stage in ("data", "augment", "top", "head", "finetune", "distill"):
         prefix = f"{stage}_"
         nested = {key.removeprefix(prefix): chosen.pop(key) for key in list(chosen) if key.startswith(prefix)}
         if nested:
             chosen[stage] = replace(getattr(config, stage), **nested)
     return replace(config, **chosen)
+
+
+def with_settings(config: TrainConfig, settings: list[str]) -> TrainConfig:
+    """The recipe with ``key=value`` changes applied; keys as in the TOML file (``augment.noise``), values as in TOML.
+
+    A word that is no TOML value is taken as text, so that ``split=80-20`` needs no quotes.
+    """
+    values = config.to_dict()
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not (key.strip() and equals):
+            raise ConfigError(f"--set needs key=value, such as augment.noise=0.05; received '{setting}'.")
+        *tables, last = key.strip().split(".")
+        place = values
+        for table in tables:
+            if not isinstance(place.setdefault(table, {}), dict):
+                raise ConfigError(f"--set {setting}: '{table}' is a value, not a table.")
+            place = place[table]
+        place[last] = _toml_value(text.strip())
+    return TrainConfig.from_dict(values, where="--set")
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def _build(kind: type, values: dict[str, Any], where: str, prefix: str = "") -> Any:
@@ -178,11 +345,7 @@ def _build(kind: type, values: dict[str, Any], where: str, prefix: str = "") -> 
                 raise ConfigError(f"{where}: '{prefix}{key}' must be a table, received {value!r}.")
             built[key] = _build(wanted, value, where, f"{prefix}{key}.")  # type: ignore[arg-type]
             continue
-        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not wanted:
-            raise ConfigError(f"{where}: '{prefix}{key}' must be {wanted.__name__}, received {value!r}.")
-        built[key] = value
+        built[key] = _value(value, wanted, f"{where}: '{prefix}{key}'")
     missing = [item.name for item in fields(kind) if item.name not in built and _required(item)]
     if missing:
         raise ConfigError(f"{where}: the key '{prefix}{missing[0]}' is missing.")
@@ -190,6 +353,25 @@ def _build(kind: type, values: dict[str, Any], where: str, prefix: str = "") -> 
         return kind(**built)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _value(value: Any, wanted: Any, where: str) -> Any:
+    """A plain value of the type a field asks for; TOML's arrays become tuples."""
+    kind, parts = get_origin(wanted) or wanted, get_args(wanted)
+    if kind is tuple and isinstance(value, (list, tuple)):
+        return tuple(_value(item, parts[0], where) for item in value)
+    if kind is dict and isinstance(value, dict):
+        return {key: _value(item, parts[1], where) for key, item in value.items()}
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        name = {tuple: "a list", dict: "a table"}.get(kind, kind.__name__)
+        raise ConfigError(f"{where} must be {name}, received {value!r}.")
+    return value
+
+
+def _choice(name: str, value: str, known: tuple[str, ...]) -> tuple[str, Any, bool, str]:
+    return name, value, value in known, " or ".join(known)
 
 
 def _required(item: Field[Any]) -> bool:

@@ -9,41 +9,41 @@ import keras
 import numpy as np
 
 from fer_edge_runtime.errors import DataError
-from fer_edge_train.architectures import build_classifier
+from fer_edge_train.architectures import FIRST_HEAD_LAYER, PRETRAINED, build_classifier
 from fer_edge_train.config import Augment, TrainConfig
 from fer_edge_train.data import FACE_SIZE
 
 
-def build_training_model(config: TrainConfig, classes: int, weights: Path | None) -> tuple[keras.Model, keras.Model]:
+def build_training_model(config: TrainConfig, classes: int) -> tuple[keras.Model, keras.Model]:
     """The training graph and the classifier inside it.
 
     The graph normalises to [-1, 1] and resizes bilinearly with half-pixel centres: exactly what
     `fer_edge_runtime.preprocess` does on the device (a test compares the two).
 
     Args:
-        config: the recipe.
+        config: the recipe; ``config.weights`` fills the backbone.
         classes: number of labels.
-        weights: backbone weights (``.weights.h5`` of ``keras.applications`` without its top), or None for random ones.
 
     Returns:
         ``(graph, classifier)``: the graph takes (N, 48, 48, 1) uint8, the classifier (N, size, size, 3) float32.
+
+    Raises:
+        DataError: the weights cannot be read, downloaded or do not fit.
     """
-    classifier, backbone = build_classifier(
-        config.architecture,
-        keras=keras,
-        input_size=config.input_size,
-        width=config.width,
-        classes=classes,
-        dropout=config.dropout,
-    )
-    if weights is not None:
-        _load_backbone(backbone, weights)
+    if config.weights == "imagenet":
+        classifier, _ = _with_imagenet(config, classes)
+    else:
+        classifier, backbone = build_classifier(config, classes, keras=keras)
+        if config.weights != "none":
+            _load_backbone(backbone, Path(config.weights))
     faces = keras.Input((FACE_SIZE, FACE_SIZE, 1), dtype="uint8", name="faces")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="normalise")(faces)
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="normalise")(faces)
     for layer in augment_layers(config.augment, config.seed):
         x = layer(x)
-    x = keras.layers.Resizing(config.input_size, config.input_size, interpolation="bilinear", name="enlarge")(x)
-    x = keras.layers.Concatenate(name="grey_to_three")([x, x, x])
+    x = keras.layers.Resizing(
+        config.input_size, config.input_size, interpolation="bilinear", dtype="float32", name="enlarge"
+    )(x)
+    x = keras.layers.Concatenate(dtype="float32", name="grey_to_three")([x, x, x])
     return keras.Model(faces, classifier(x), name=f"{config.architecture}_training"), classifier
 
 
@@ -53,10 +53,11 @@ def augment_layers(augment: Augment, seed: int) -> list[Any]:
     Every layer has a seed of its own: with one seed for all, the angle, the shift and the zoom of a face would be the
     same random number.
     """
-    moved: dict[str, Any] = {"fill_mode": "nearest", "interpolation": "bilinear"}
+    exact: dict[str, Any] = {"dtype": "float32"}  # also under mixed precision
+    moved: dict[str, Any] = {"fill_mode": "nearest", "interpolation": "bilinear", **exact}
     layers: list[Any] = []
     if augment.flip:
-        layers.append(keras.layers.RandomFlip("horizontal", seed=seed))
+        layers.append(keras.layers.RandomFlip("horizontal", seed=seed, **exact))
     if augment.rotation_degrees:
         layers.append(keras.layers.RandomRotation(augment.rotation_degrees / 360, seed=seed + 1, **moved))
     if augment.shift:
@@ -64,9 +65,17 @@ def augment_layers(augment: Augment, seed: int) -> list[Any]:
     if augment.zoom:
         layers.append(keras.layers.RandomZoom(augment.zoom, seed=seed + 3, **moved))
     if augment.contrast:
-        layers.append(keras.layers.RandomContrast(augment.contrast, value_range=(-1, 1), seed=seed + 4))
+        layers.append(keras.layers.RandomContrast(augment.contrast, value_range=(-1, 1), seed=seed + 4, **exact))
     if augment.brightness:
-        layers.append(keras.layers.RandomBrightness(augment.brightness, value_range=(-1, 1), seed=seed + 5))
+        layers.append(keras.layers.RandomBrightness(augment.brightness, value_range=(-1, 1), seed=seed + 5, **exact))
+    if augment.erase:
+        layers.append(
+            keras.layers.RandomErasing(
+                augment.erase, scale=(0.02, 0.2), fill_value=0.0, value_range=(-1, 1), seed=seed + 6, **exact
+            )
+        )
+    if augment.noise:
+        layers.append(keras.layers.GaussianNoise(augment.noise, seed=seed + 7, **exact))
     return layers
 
 
@@ -98,15 +107,30 @@ def unfreeze_top(classifier: keras.Model, share: float) -> None:
 def backbone_layers(classifier: keras.Model) -> list[Any]:
     """The classifier's layers below its head."""
     names = [layer.name for layer in classifier.layers]
-    return list(classifier.layers[: names.index("pool")])
+    return list(classifier.layers[: names.index(FIRST_HEAD_LAYER)])
+
+
+def _with_imagenet(config: TrainConfig, classes: int) -> tuple[keras.Model, keras.Model]:
+    advice = "Give a downloaded '*_notop.weights.h5' with --weights, or start from nothing with --weights none."
+    if config.architecture not in PRETRAINED:
+        raise DataError(f"There are no ImageNet weights for {config.architecture}. {advice}")
+    try:
+        return build_classifier(config, classes, keras=keras, weights="imagenet")
+    except Exception as error:  # whatever a download can raise: URL errors, time-outs, hash mismatches, unknown widths
+        raise DataError(
+            f"Keras cannot give ImageNet weights for {config.architecture} of width {config.width:g}: {error}. {advice}"
+        ) from error
 
 
 def _load_backbone(backbone: keras.Model, weights: Path) -> None:
     if not weights.is_file():
         raise DataError(
-            f"There is no weights file at {weights}. Give a keras.applications '*_notop.weights.h5', or leave --weights out."
+            f"There is no weights file at {weights}. Give a keras.applications '*_notop.weights.h5', 'imagenet' or 'none'."
         )
+    before = [w.copy() for w in backbone.get_weights()]
     try:
         backbone.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
-        raise DataError(f"{weights} does not fit {backbone.name} of this width: {error}") from error
+        raise DataError(f"{weights} does not fit {backbone.name}: {error}") from error
+    if all(np.array_equal(old, new) for old, new in zip(before, backbone.get_weights(), strict=True)):
+        raise DataError(f"{weights} holds no weights of {backbone.name}: nothing in it fits.")

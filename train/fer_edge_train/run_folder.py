@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,20 +23,22 @@ class Progress:
     Attributes:
         stage: ``head``, ``finetune`` or ``done``.
         epoch: epochs of that stage that are finished.
-        best_accuracy: best validation accuracy so far, over both stages.
+        best_score: best of what the recipe monitors so far, over both stages; larger is better.
         best_epoch: the epoch that reached it, such as ``finetune 3``.
         stale_epochs: epochs of this stage since the best one.
         history: one record an epoch.
         last_model: file of the model as it was after the last of them; naming it here makes the two one commit.
+        candidate: file of the best model until it is renamed to ``model.keras``, right after that commit.
     """
 
     stage: str = "head"
     epoch: int = 0
-    best_accuracy: float = -1.0
+    best_score: float | None = None
     best_epoch: str = ""
     stale_epochs: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     last_model: str = "last.keras"
+    candidate: str = ""
 
 
 class RunFolder:
@@ -43,12 +47,36 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.best_model = path / "model.keras"
+        self.head_model = path / "head.keras"
         self.config_file = path / "config.json"
         self.progress_file = path / "progress.json"
         self.metrics_file = path / "metrics.json"
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Make the folder and hold it against a second process; the system lets go when this one ends, however it ends.
+
+        Raises:
+            ConfigError: another process trains there.
+            OutputError: the folder cannot be made.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            folder = os.open(self.path, os.O_RDONLY)
+        except OSError as error:
+            raise OutputError(f"The run folder {self.path} cannot be made: {error.strerror}.") from error
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(folder)
+            raise ConfigError(f"Another process is training in {self.path}. Wait for it, or name another --out.") from error
+        try:
+            yield
+        finally:
+            os.close(folder)
+
     def start(self, config: TrainConfig, digest: str, *, resume: bool) -> Progress:
-        """Make the folder, or say where the run in it stands.
+        """Say where the run in the folder stands.
 
         Args:
             config: the recipe.
@@ -58,13 +86,8 @@ class RunFolder:
         Raises:
             ConfigError: the folder holds a run and ``resume`` is off, or it was made by another recipe or data set.
             DataError: the run's own files are damaged.
-            OutputError: the folder cannot be made.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            present = sorted(entry.name for entry in self.path.iterdir())
-        except OSError as error:
-            raise OutputError(f"The run folder {self.path} cannot be made: {error.strerror}.") from error
+        present = sorted(entry.name for entry in self.path.iterdir())
         if self.config_file.name not in present:
             if present:
                 raise ConfigError(f"{self.path} is not empty and holds no training run. Name another --out.")
@@ -101,25 +124,35 @@ class RunFolder:
             progress = Progress(**read_json(self.progress_file))
         except TypeError as error:
             raise DataError(f"{self.progress_file} is not what fer-edge train wrote: {error}.") from error
-        if progress.history:
-            self._keep_best(progress)  # in case the process ended right after its last commit
+        self._keep_best(progress)  # in case the process ended right after its last commit
         return progress
+
+    def save_model(self, model: Any, path: Path) -> None:
+        """Write a Keras model, whole or not at all."""
+        write_whole(path, lambda temporary: model.save(temporary))
+
+    def save_candidate(self, model: Any, progress: Progress) -> None:
+        """Save the best model so far; it becomes ``model.keras`` when the epoch is committed."""
+        progress.candidate = f"best-{len(progress.history)}.keras"
+        self.save_model(model, self.path / progress.candidate)
 
     def commit(self, model: Any, progress: Progress) -> None:
         """Save an epoch's model and then where the run stands; a crash at any point leaves the epoch done or not done."""
         previous = self.path / progress.last_model
         progress.last_model = f"last-{len(progress.history)}.keras"
-        write_whole(self.path / progress.last_model, lambda temporary: model.save(temporary))
+        self.save_model(model, self.path / progress.last_model)
         self.save_progress(progress)
         self._keep_best(progress)
         previous.unlink(missing_ok=True)
 
     def _keep_best(self, progress: Progress) -> None:
-        """Copy the last epoch's model to ``model.keras`` if it is the best one."""
-        last = progress.history[-1]
-        source = self.path / progress.last_model
-        if progress.best_epoch == f"{last['stage']} {last['epoch']}" and source.exists():
-            write_whole(self.best_model, lambda temporary: shutil.copyfile(source, temporary))
+        candidate = self.path / progress.candidate
+        if progress.candidate and candidate.exists():
+            candidate.replace(self.best_model)
+
+    def keep_head(self) -> None:
+        """Keep the best model of stage 1: the network without fine-tuning."""
+        write_whole(self.head_model, lambda temporary: shutil.copyfile(self.best_model, temporary))
 
     def save_progress(self, progress: Progress) -> None:
         """Write where the run stands."""

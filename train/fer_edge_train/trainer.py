@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import platform
+import math
 import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import metadata
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,158 +14,281 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge_runtime.errors import DataError
-from fer_edge_train.config import TrainConfig
+from fer_edge_runtime.errors import ConfigError, DataError
+from fer_edge_train.batches import Batches, steps_per_epoch
+from fer_edge_train.config import FineTuneStage, HeadStage, TrainConfig
 from fer_edge_train.data import FaceDataset
+from fer_edge_train.devices import use_all_devices
+from fer_edge_train.distillation import teacher_targets
+from fer_edge_train.losses import FaceLoss, label_accuracy
 from fer_edge_train.metrics import evaluate
 from fer_edge_train.network import build_training_model, restart_randomness, unfreeze_top
+from fer_edge_train.provenance import git_commit, split_hash, versions
 from fer_edge_train.run_folder import Progress, RunFolder, read_json, write_json
+from fer_edge_train.run_logs import RunLogs
 
 EVALUATION_BATCH = 256
+PLATEAU_FACTOR = 0.2
+
+
+def _nothing(*_: Any) -> None:
+    """Say and show nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """What the command line shows while a run goes on; each callable may be a no-op.
+    """What the command line shows while a run goes on.
 
     Attributes:
         say: a sentence.
         start: an epoch begins: title and number of steps.
         step: a batch is done: loss and accuracy so far.
+        epoch: an epoch is done and saved: its record of the history.
     """
 
-    say: Callable[[str], None]
-    start: Callable[[str, int], None]
-    step: Callable[[float, float], None]
+    say: Callable[[str], None] = _nothing
+    start: Callable[[str, int], None] = _nothing
+    step: Callable[[float, float], None] = _nothing
+    epoch: Callable[[dict[str, Any]], None] = _nothing
 
 
-class _Steps(keras.callbacks.Callback):
-    def __init__(self, listener: Listener) -> None:
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What every epoch of a run learns from and is measured on."""
+
+    config: TrainConfig
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    targets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    checked: NDArray[np.uint8]
+    expected: NDArray[np.int64]
+    names: tuple[str, ...]
+
+
+class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Shows every step, stops at a loss that is no number, and holds the weights before Keras averages them."""
+
+    def __init__(self, listener: Listener, title: str) -> None:
         super().__init__()
-        self._listener = listener
+        self._listener, self._title = listener, title
+        self.raw: list[NDArray[Any]] = []
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
-        self._listener.step(float(logs.get("loss", 0)), float(logs.get("accuracy", 0)))
+        loss = float(logs.get("loss", 0))
+        if not math.isfinite(loss):
+            raise ConfigError(
+                f"The loss became {loss} in {self._title}, step {batch + 1}: nothing is learned from here on. Lower the "
+                "learning rate of this stage, or use precision = 'float32'. Finished epochs are kept."
+            )
+        self._listener.step(loss, float(logs.get("label_accuracy", 0)))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.raw = [np.array(keras.ops.convert_to_numpy(v)) for v in self.model.trainable_variables]
 
 
 def train(
-    config: TrainConfig, data: FaceDataset, out: Path, *, weights: Path | None, listener: Listener, resume: bool = False
+    config: TrainConfig, data: FaceDataset, out: Path, *, listener: Listener, resume: bool = False, finish: bool = True
 ) -> dict[str, Any]:
-    """Train and evaluate; returns what ``metrics.json`` holds.
+    """Train and evaluate; returns what ``metrics.json`` holds, or nothing with ``finish=False`` (a search looks at no test).
 
-    The best epoch by PublicTest accuracy is kept. PrivateTest is looked at once, after everything is chosen.
+    The best epoch by PublicTest (accuracy or loss, as ``config.monitor`` says) is kept. PrivateTest is looked at once,
+    after everything is chosen.
 
     Raises:
-        ConfigError, DataError, OutputError: see `RunFolder.start` and `build_training_model`.
+        ConfigError: the run folder is another run's, or the loss became NaN.
+        DataError, OutputError: see `RunFolder.start`, `build_training_model` and `teacher_targets`.
     """
     run = RunFolder(out)
-    digest = data.digest()
-    progress = run.start(config, digest, resume=resume)
-    if progress.stage == "done":
-        listener.say(f"The run in {out} is already complete.")
-        return read_json(run.metrics_file) if run.metrics_file.exists() else _report(run, data, progress)
-    keras.utils.set_random_seed(config.seed)
+    with run.locked():
+        digest = data.digest()
+        progress = run.start(config, digest, resume=resume)
+        if progress.stage == "done" and run.metrics_file.exists():
+            listener.say(f"The run in {out} is already complete.")
+            return read_json(run.metrics_file)
+        keras.utils.set_random_seed(config.seed)
+        keras.config.set_dtype_policy(config.precision)
+        try:
+            if progress.stage != "done":
+                _train_stages(config, data, run, progress, digest, listener)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        if not finish:
+            return {}
+        for kept in (run.best_model, run.head_model):
+            _keep_float32(config, len(data.names), kept)
+        from fer_edge_train.evaluation import finish_run  # it predicts with this module
+
+        return finish_run(run, config, data, progress, listener=listener)
+
+
+def _train_stages(
+    config: TrainConfig, data: FaceDataset, run: RunFolder, progress: Progress, digest: str, listener: Listener
+) -> None:
+    task = _task(config, data)
+    devices = use_all_devices(config.batch_size)
+    if len(devices) > 1:
+        listener.say(f"Every batch is shared by {len(devices)} devices: {', '.join(devices)}.")
     if progress.history:
         graph = _load(run.path / progress.last_model)
         classifier = graph.get_layer(config.architecture)
-        listener.say(f"Continuing {out}: {progress.stage}, {progress.epoch} epoch(s) of this stage done.")
+        listener.say(f"Continuing {run.path}: {progress.stage}, {progress.epoch} epoch(s) of this stage done.")
     else:
-        graph, classifier = build_training_model(config, len(data.names), weights)
+        graph, classifier = build_training_model(config, len(data.names))
         # Only now: a wrong weights file leaves no run behind that a second try would trip over.
         write_json(run.config_file, {
-            "config": config.to_dict(), "dataset_digest": digest, "dataset": str(Path(data.source).resolve()),
-            "labels": list(data.names), "counts": data.counts(), "weights": str(weights.resolve()) if weights else None,
-            "versions": versions(),
+            "config": config.to_dict(), "dataset_digest": digest, "split_hash": split_hash(data),
+            "dataset": str(Path(data.source).resolve()), "labels": list(data.names), "counts": data.counts(),
+            "versions": versions(), "git_commit": git_commit(), "parameters": int(classifier.count_params()),
         })  # fmt: skip
-    if progress.stage == "head":
-        unfreeze_top(classifier, 0.0)
+    stages: tuple[tuple[str, HeadStage | FineTuneStage, float], ...] = (
+        ("head", config.head, 0.0),
+        ("finetune", config.finetune, config.finetune.unfreeze),
+    )
+    for number, (name, stage, share) in enumerate(stages, 1):
+        if progress.stage != name:
+            continue
+        unfreeze_top(classifier, share)
         if progress.epoch == 0:
-            _compile(graph, config, keras.optimizers.Adam(config.head.learning_rate))
-        if progress.epoch < config.head.epochs:
-            listener.say(f"Stage 1, head: {_learning(classifier)}.")
-        _run_stage(graph, classifier, config, data, run, progress, listener, epochs=config.head.epochs, patience=None)
-        progress.stage, progress.epoch, progress.stale_epochs = "finetune", 0, 0
-    if progress.stage == "finetune":
-        unfreeze_top(classifier, config.finetune.unfreeze)
-        if progress.epoch == 0:
-            steps = -(-int(np.sum(data.usage == "Training")) // config.batch_size)
-            rate = keras.optimizers.schedules.CosineDecay(
-                config.finetune.learning_rate, max(1, steps * config.finetune.epochs)
-            )
-            _compile(graph, config, keras.optimizers.AdamW(rate, weight_decay=config.finetune.weight_decay))
-        if progress.epoch < config.finetune.epochs:
-            listener.say(f"Stage 2, fine-tune: {_learning(classifier)}.")
-        _run_stage(
-            graph,
-            classifier,
-            config,
-            data,
-            run,
-            progress,
-            listener,
-            epochs=config.finetune.epochs,
-            patience=config.finetune.patience,
-        )
-        progress.stage = "done"
-        run.save_progress(progress)
-    return _report(run, data, progress)
+            compile_stage(graph, config, stage, rows=len(task.images))
+        if progress.epoch < stage.epochs:
+            listener.say(f"Stage {number}, {stage_title(name)}: {learning(classifier)}.")
+        _run_stage(graph, classifier, task, stage, run, progress, listener)
+        if name == "head" and stage.epochs and config.finetune.epochs:
+            run.keep_head()
+        progress.stage = "finetune" if name == "head" else "done"
+        if name == "head":
+            progress.epoch = progress.stale_epochs = 0
+    run.save_progress(progress)
 
 
-def _compile(graph: keras.Model, config: TrainConfig, optimizer: Any) -> None:
-    loss = keras.losses.CategoricalCrossentropy(label_smoothing=config.label_smoothing)
-    graph.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+def stage_title(name: str) -> str:
+    """The stage's name as people read it."""
+    return {"head": "head", "finetune": "fine-tune"}[name]
+
+
+def compile_stage(graph: keras.Model, config: TrainConfig, stage: HeadStage | FineTuneStage, *, rows: int) -> None:
+    """Give the graph the stage's optimizer, schedule and loss; ``rows`` training faces make an epoch."""
+    rate: Any = stage.learning_rate
+    if stage.schedule == "cosine":
+        steps = steps_per_epoch(rows, config.batch_size) * stage.epochs
+        rate = keras.optimizers.schedules.CosineDecay(stage.learning_rate, max(1, steps))
+    averaging = {"use_ema": True, "ema_momentum": config.ema} if config.ema else {}
+    if stage.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(rate, **averaging)
+    elif stage.optimizer == "adamw":
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=stage.weight_decay, **averaging)
+    else:
+        decay = stage.weight_decay or None
+        optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True, weight_decay=decay, **averaging)
+    teachers = config.distill
+    loss = FaceLoss(
+        config.label_smoothing, config.focal, teachers.weight if teachers.teachers else 0.0, teachers.temperature
+    )
+    graph.compile(optimizer=optimizer, loss=loss, metrics=[label_accuracy])
 
 
 def _run_stage(
-    graph: keras.Model, classifier: keras.Model, config: TrainConfig, data: FaceDataset, run: RunFolder,
-    progress: Progress, listener: Listener, *, epochs: int, patience: int | None,
+    graph: keras.Model, classifier: keras.Model, task: _Task, stage: HeadStage | FineTuneStage, run: RunFolder,
+    progress: Progress, listener: Listener,
 ) -> None:  # fmt: skip
-    images, labels = data.part("Training")
-    targets = np.eye(len(data.names), dtype=np.float32)[labels]
-    weights = class_weights(labels, len(data.names), config.class_weights)
-    checked, expected = data.part("PublicTest")
-    while progress.epoch < epochs and (patience is None or progress.stale_epochs < patience):
+    config, name = task.config, progress.stage
+    logs = RunLogs(run.path)
+    while progress.epoch < stage.epochs and not (stage.patience and progress.stale_epochs >= stage.patience):
         began = time.perf_counter()
-        seed = config.seed + 1000 * (progress.stage == "finetune") + progress.epoch
-        order = np.random.default_rng(seed).permutation(len(images))
+        title = f"{stage_title(name)} {progress.epoch + 1}/{stage.epochs}"
+        seed = config.seed + 1000 * (name == "finetune") + progress.epoch
+        batches = Batches(task.images, task.targets, task.weights, task.labels, config, seed)
         restart_randomness(graph, classifier, seed)
-        listener.start(f"{progress.stage} {progress.epoch + 1}/{epochs}", -(-len(images) // config.batch_size))
-        log = graph.fit(
-            images[order, :, :, None], targets[order], batch_size=config.batch_size, shuffle=False, verbose=0,
-            class_weight=weights, callbacks=[_Steps(listener)],
-        ).history  # fmt: skip
-        result = evaluate(expected, predict(graph, checked), data.names)
+        listener.start(title, len(batches))
+        watch = _Watch(listener, title)
+        log = graph.fit(batches, shuffle=False, verbose=0, callbacks=[watch]).history
+        rate = float(keras.ops.convert_to_numpy(graph.optimizer.learning_rate))
+        probabilities = predict(graph, task.checked)  # with averaged weights where the recipe asks for them
+        result = evaluate(task.expected, probabilities, task.names)
         progress.epoch += 1
-        better = result["accuracy"] > progress.best_accuracy
+        row = {
+            "stage": name, "epoch": progress.epoch, "loss": round(log["loss"][-1], 5),
+            "accuracy": round(log["label_accuracy"][-1], 5), "public_loss": round(_log_loss(task, probabilities), 5),
+            "public_accuracy": result["accuracy"], "public_macro_f1": result["macro_f1"], "learning_rate": rate,
+            "seconds": 0.0,
+        }  # fmt: skip
+        score = row["public_accuracy"] if config.monitor == "accuracy" else -row["public_loss"]
+        better = progress.best_score is None or score > progress.best_score
         progress.stale_epochs = 0 if better else progress.stale_epochs + 1
-        progress.history.append({
-            "stage": progress.stage, "epoch": progress.epoch, "loss": round(log["loss"][-1], 5),
-            "accuracy": round(log["accuracy"][-1], 5), "public_accuracy": result["accuracy"],
-            "public_macro_f1": result["macro_f1"], "seconds": round(time.perf_counter() - began, 1),
-        })  # fmt: skip
+        if stage.schedule == "plateau" and _time_to_slow(progress.stale_epochs, stage.patience):
+            graph.optimizer.learning_rate = rate * PLATEAU_FACTOR
+        row["seconds"] = round(time.perf_counter() - began, 1)
+        progress.history.append(row)
         if better:
-            progress.best_accuracy, progress.best_epoch = result["accuracy"], f"{progress.stage} {progress.epoch}"
+            progress.best_score, progress.best_epoch = score, f"{name} {progress.epoch}"
+            run.save_candidate(graph, progress)
+        if config.ema:
+            for variable, value in zip(graph.trainable_variables, watch.raw, strict=True):
+                variable.assign(value)
         run.commit(graph, progress)
+        logs.write(progress.history)
+        listener.epoch(row)
         listener.say(
-            f"{progress.stage} {progress.epoch}/{epochs}: loss {log['loss'][-1]:.3f}, train {log['accuracy'][-1]:.1%}, "
-            f"PublicTest {result['accuracy']:.2%}{' (best so far)' if better else ''}, {time.perf_counter() - began:.0f} s"
+            f"{title}: loss {row['loss']:.3f}, train {row['accuracy']:.1%}, PublicTest {row['public_accuracy']:.2%}"
+            f"{' (best so far)' if better else ''}, {row['seconds']:.0f} s"
         )
 
 
-def class_weights(labels: NDArray[np.int64], classes: int, mode: str) -> dict[int, float] | None:
-    """Loss weight per class, of mean 1 over the rows: ``sqrt`` or ``balanced`` inverse frequency; ``none`` gives None."""
-    if mode == "none":
-        return None
+def _time_to_slow(stale_epochs: int, patience: int) -> bool:
+    wait = max(1, (patience or 6) // 2)
+    return stale_epochs > 0 and stale_epochs % wait == 0
+
+
+def _task(config: TrainConfig, data: FaceDataset) -> _Task:
+    """Training and selection rows with targets and loss weights."""
+    images, labels = data.part("Training")
+    classes = len(data.names)
+    if data.targets is None:
+        targets = np.eye(classes, dtype=np.float32)[labels]
+    else:
+        targets = data.targets[data.usage == "Training"].astype(np.float32)
+    by_class = class_weights(labels, classes, config.class_weights)
+    weights = (targets @ by_class).astype(np.float32)
+    if config.distill.teachers:
+        targets = np.concatenate([targets, teacher_targets(config.distill, data)], axis=1)
+    checked, expected = data.part("PublicTest")
+    return _Task(config, images, labels, targets, weights, checked, expected, data.names)
+
+
+def class_weights(labels: NDArray[np.int64], classes: int, mode: str) -> NDArray[np.float32]:
+    """(classes,) loss weights of mean 1 over the rows: ``sqrt`` or ``balanced`` inverse frequency; ``none`` gives ones."""
     counts = np.bincount(labels, minlength=classes)
-    weight = (1 / np.maximum(counts, 1)) ** (0.5 if mode == "sqrt" else 1.0)
-    weight *= counts.sum() / (weight * counts).sum()
-    return {label: float(value) for label, value in enumerate(weight)}
+    weight = (1 / np.maximum(counts, 1)) ** {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[mode]
+    return np.asarray(weight * counts.sum() / (weight * counts).sum(), np.float32)
 
 
 def predict(graph: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(N, classes) probabilities of (N, 48, 48) uint8 faces."""
-    return np.asarray(graph.predict(images[..., None], batch_size=EVALUATION_BATCH, verbose=0), np.float32)
+    """(N, classes) probabilities of (N, 48, 48) uint8 faces.
+
+    The last batch is filled up, so that a backend that compiles a program for every shape compiles one.
+    """
+    batch = min(EVALUATION_BATCH, len(images))
+    filled = np.resize(images, (-(-len(images) // batch) * batch, *images.shape[1:]))
+    probabilities = graph.predict(filled[..., None], batch_size=batch, verbose=0)
+    return np.asarray(probabilities, np.float32)[: len(images)]
+
+
+def learning(classifier: keras.Model) -> str:
+    """How many layers and weights learn, and how many are frozen."""
+    layers = sum(bool(layer.trainable) for layer in classifier.layers)
+    weights = sum(int(np.prod(w.shape)) for w in classifier.trainable_weights)
+    frozen = classifier.count_params() - weights
+    return (
+        f"{layers} layers learn ({weights:,} trainable parameters), {len(classifier.layers) - layers} are frozen "
+        f"({frozen:,} parameters stay)"
+    )
+
+
+def _log_loss(task: _Task, probabilities: NDArray[np.float32]) -> float:
+    of_label = probabilities[np.arange(len(task.expected)), task.expected]
+    return float(-np.log(np.maximum(of_label, 1e-7)).mean())
 
 
 def _load(path: Path) -> keras.Model:
@@ -176,28 +298,11 @@ def _load(path: Path) -> keras.Model:
         raise DataError(f"{path} cannot be read as a Keras model: {error} Start again with another --out.") from error
 
 
-def _report(run: RunFolder, data: FaceDataset, progress: Progress) -> dict[str, Any]:
-    graph = _load(run.best_model)
-    metrics: dict[str, Any] = {
-        "artefact": "training graph, float32", "protocol": "single crop", "best_epoch": progress.best_epoch, "history": progress.history,
-    }  # fmt: skip
-    for usage in ("PublicTest", "PrivateTest"):
-        images, labels = data.part(usage)
-        metrics[usage] = evaluate(labels, predict(graph, images), data.names)
-    write_json(run.metrics_file, metrics)
-    return metrics
-
-
-def _learning(classifier: keras.Model) -> str:
-    learning = sum(bool(layer.trainable) for layer in classifier.layers)
-    weights = sum(int(np.prod(w.shape)) for w in classifier.trainable_weights)
-    return f"{learning} layers learn, {len(classifier.layers) - learning} are frozen ({weights:,} trainable weights)"
-
-
-def versions() -> dict[str, str]:
-    """What a run depends on: Python, machine, Keras, its backend and that backend's version, numpy."""
-    backend = keras.backend.backend()
-    return {
-        "python": platform.python_version(), "machine": platform.machine(), "keras": keras.__version__,
-        "backend": backend, backend: metadata.version(backend), "numpy": np.__version__,
-    }  # fmt: skip
+def _keep_float32(config: TrainConfig, classes: int, path: Path) -> None:
+    """Rewrite a model that was trained with mixed precision as a float32 one: the same weights, other arithmetic."""
+    if config.precision == "float32" or not path.exists():
+        return
+    mixed = _load(path)
+    exact, _ = build_training_model(replace(config, weights="none"), classes)
+    exact.set_weights(mixed.get_weights())
+    RunFolder(path.parent).save_model(exact, path)

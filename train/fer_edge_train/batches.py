@@ -1,0 +1,71 @@
+"""The faces of an epoch, in their order, as batches of numpy arrays: all that a Keras backend needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from fer_edge_train.config import TrainConfig
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+    """One epoch; everything random follows from ``seed``.
+
+    Rows that do not fill a batch are left out of the epoch (others in every epoch), so that a compiled step sees one shape.
+
+    Args:
+        images: (N, 48, 48) uint8.
+        targets: (N, K) float32.
+        weights: (N,) float32, loss weights.
+        labels: (N,) class of every row, for balanced sampling.
+        config: the recipe.
+        seed: of this epoch.
+    """
+
+    def __init__(
+        self, images: NDArray[np.uint8], targets: NDArray[np.float32], weights: NDArray[np.float32],
+        labels: NDArray[np.int64], config: TrainConfig, seed: int,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self._arrays = images, targets, weights
+        self._size = min(config.batch_size, len(images))
+        self._mixup, self._seed = config.augment.mixup, seed
+        random = np.random.default_rng(seed)
+        self._order = _balanced(labels, random) if config.sampling == "balanced" else random.permutation(len(images))
+
+    def __len__(self) -> int:
+        """Number of batches."""
+        return len(self._order) // self._size
+
+    def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
+        """(B, 48, 48, 1) uint8 faces, (B, K) targets, (B,) weights."""
+        rows = self._order[index * self._size : (index + 1) * self._size]
+        images, targets, weights = (array[rows] for array in self._arrays)
+        if self._mixup:
+            images, targets = _mix(images, targets, self._mixup, np.random.default_rng([self._seed, index]))
+        return images[..., None], targets, weights
+
+
+def steps_per_epoch(rows: int, batch_size: int) -> int:
+    """Batches of an epoch."""
+    return rows // min(batch_size, rows)
+
+
+def _balanced(labels: NDArray[np.int64], random: np.random.Generator) -> NDArray[np.int64]:
+    """As many rows as there are, drawn so that every class comes equally often."""
+    share = 1 / np.bincount(labels)[labels]
+    return random.choice(len(labels), len(labels), p=share / share.sum())
+
+
+def _mix(
+    images: NDArray[np.uint8], targets: NDArray[np.float32], alpha: float, random: np.random.Generator
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Mixup: every face blended with another of the batch, and its target likewise (arXiv 1710.09412)."""
+    share = random.beta(alpha, alpha, len(images)).astype(np.float32)
+    other = random.permutation(len(images))
+    of_pixels, of_targets = share[:, None, None], share[:, None]
+    mixed = images * of_pixels + images[other] * (1 - of_pixels)
+    return np.rint(mixed).astype(np.uint8), targets * of_targets + targets[other] * (1 - of_targets)

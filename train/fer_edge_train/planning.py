@@ -1,0 +1,92 @@
+"""What a run is going to do, in words and, with a dry run, in seconds and mebibytes; nothing is written."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from fer_edge_train.batches import steps_per_epoch
+from fer_edge_train.config import FineTuneStage, HeadStage, TrainConfig
+from fer_edge_train.data import FACE_SIZE, FaceDataset
+from fer_edge_train.network import build_training_model, unfreeze_top
+from fer_edge_train.trainer import compile_stage, learning, predict, stage_title
+
+_TIMED_STEPS = 3
+
+
+def describe_plan(config: TrainConfig, versions: dict[str, str]) -> list[str]:
+    """What is going to run, and on what."""
+    lines = [config.reproduces] if config.reproduces else []
+    lines.append(
+        f"{config.architecture}, width {config.width:g}, {config.input_size} pixels, {config.precision}, weights {config.weights}, "
+        f"batch {config.batch_size}, split {config.split}, seed {config.seed}; best epoch by validation {config.monitor}."
+    )
+    for number, (name, stage) in enumerate((("head", config.head), ("finetune", config.finetune)), 1):
+        share = f", the upper {stage.unfreeze:.0%} of the backbone" if isinstance(stage, FineTuneStage) else ""
+        patience = f", patience {stage.patience}" if stage.patience else ""
+        lines.append(
+            f"Stage {number}, {stage_title(name)}: "
+            + (
+                f"up to {stage.epochs} epoch(s), {stage.optimizer} at {stage.learning_rate:g}, {stage.schedule}{patience}{share}."
+                if stage.epochs
+                else "left out."
+            )
+        )
+    return [*lines, ", ".join(f"{name} {value}" for name, value in versions.items())]
+
+
+def dry_run(config: TrainConfig, data: FaceDataset, say: Callable[[str], None]) -> dict[str, float]:
+    """Train a few batches of each stage and say what the whole would take.
+
+    Returns:
+        ``head_seconds``, ``finetune_seconds`` (a whole epoch with its validation each), ``total_minutes``, ``peak_mib``.
+    """
+    keras.utils.set_random_seed(config.seed)
+    keras.config.set_dtype_policy(config.precision)
+    try:
+        return _measure(config, data, say)
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def _measure(config: TrainConfig, data: FaceDataset, say: Callable[[str], None]) -> dict[str, float]:
+    graph, classifier = build_training_model(config, len(data.names))
+    images, labels = data.part("Training")
+    selection = int(np.sum(data.usage == "PublicTest"))
+    rows = np.resize(np.arange(len(images)), min(config.batch_size, len(images)))
+    targets = np.eye(len(data.names) * (2 if config.distill.teachers else 1), dtype=np.float32)[labels[rows]]
+    faces, found = images[rows].reshape(-1, FACE_SIZE, FACE_SIZE, 1), {}
+    predict(graph, images[rows])
+    began = time.perf_counter()
+    predict(graph, images[rows])
+    validation = (time.perf_counter() - began) / len(rows) * selection
+    total = 0.0
+    stages: tuple[tuple[str, HeadStage | FineTuneStage, float], ...] = (
+        ("head", config.head, 0.0),
+        ("finetune", config.finetune, config.finetune.unfreeze),
+    )
+    for name, stage, share in stages:
+        unfreeze_top(classifier, share)
+        compile_stage(graph, config, stage, rows=len(images))
+        began = time.perf_counter()
+        loss = float(graph.train_on_batch(faces, targets)[0])
+        compiling = time.perf_counter() - began
+        began = time.perf_counter()
+        for _ in range(_TIMED_STEPS):
+            graph.train_on_batch(faces, targets)
+        step = (time.perf_counter() - began) / _TIMED_STEPS
+        epoch = step * steps_per_epoch(len(images), config.batch_size) + validation
+        found[f"{name}_seconds"] = round(epoch, 1)
+        total += (compiling + epoch * stage.epochs) if stage.epochs else 0.0
+        say(
+            f"{stage_title(name)}: {learning(classifier)}; loss of one batch {loss:.3f}; {len(rows) / step:.0f} faces/s, "
+            f"about {epoch:.0f} s an epoch, {stage.epochs} epoch(s) at most."
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    say(f"About {total / 60:.0f} min in all on this machine as it is now; {peak:.0f} MiB of memory at the peak so far.")
+    return {**found, "total_minutes": round(total / 60, 1), "peak_mib": round(peak)}
