@@ -139,7 +139,9 @@ def train(
     list_: Annotated[bool, typer.Option("--list", help="Print the recipes and end.")] = False,
     weights: Annotated[str | None, typer.Option(help="Backbone: a '*_notop.weights.h5', imagenet or none.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan, a few batches, time and memory; writes nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Plan, a few batches, time and memory; writes nothing.")
+    ] = False,
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     input_size: Annotated[int | None, typer.Option(help="Pixels, instead of the recipe's.")] = None,
@@ -180,6 +182,37 @@ def train(
 
 
 @app.command()
+def tune(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or a .toml file.")],
+    data: Annotated[Path, typer.Option(help="fer2013 .parquet or .csv, or a folder with one folder per class.")],
+    out: Annotated[Path, typer.Option(help="Folder of the search; best.toml and tuning.html appear in it.")],
+    trials: Annotated[int, typer.Option(help="End after so many trials, earlier ones of the folder counted.")] = 20,
+    timeout: Annotated[float, typer.Option(help="End after so many minutes; 0 is no limit.")] = 0,
+    rows: Annotated[int, typer.Option(help="Learn from so many training rows only, for speed; 0 is all.")] = 0,
+    weights: Annotated[str | None, typer.Option(help="Backbone: a '*_notop.weights.h5', imagenet or none.")] = None,
+    head_lr: Annotated[
+        str | None, typer.Option(metavar="LOW:HIGH", help="Learning rates of stage 1; one value fixes it.")
+    ] = None,
+    lr: Annotated[str | None, typer.Option(metavar="LOW:HIGH", help="Learning rates of stage 2.")] = None,
+    epochs: Annotated[str | None, typer.Option(metavar="LOW:HIGH", help="Epochs of stage 2.")] = None,
+    dropout: Annotated[str | None, typer.Option(metavar="LOW:HIGH", help="Dropout before the scores.")] = None,
+    ferplus: Annotated[Path | None, typer.Option(help="fer2013new.csv, when the data holds no FER+ votes.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave broken rows out instead of ending.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the search in the folder.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print all trials as JSON on stdout.")] = False,
+) -> None:
+    """Search a recipe's learning rates, epochs and dropout; PublicTest decides, PrivateTest is not looked at."""
+    from fer_edge.commands.tune import TuneOptions, tune_command
+
+    tune_command(
+        TuneOptions(
+            recipe=recipe, data=data, out=out, trials=trials, timeout=timeout, rows=rows, weights=weights, head_lr=head_lr,
+            lr=lr, epochs=epochs, dropout=dropout, ferplus=ferplus, skip_bad=skip_bad, resume=resume, json=json,
+        )
+    )  # fmt: skip
+
+
+@app.command()
 def export(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of fer-edge train.")],
     out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
@@ -217,7 +250,9 @@ def evaluate(
     ] = SplitName.public,
     protocol: Annotated[
         ProtocolName,
-        typer.Option(help="The face alone, with its mirror image, or ten crops (ten times the work); the first is shown in full."),
+        typer.Option(
+            help="The face alone, with its mirror image, or ten crops (ten times the work); the first is shown in full."
+        ),
     ] = ProtocolName.single,
     engine: Annotated[
         EngineName, typer.Option(help="Of a bundle; auto evaluates each of its models.")
@@ -228,7 +263,8 @@ def evaluate(
     ferplus: Annotated[Path | None, typer.Option(help="fer2013new.csv, when the data holds no FER+ votes.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave broken rows out instead of ending.")] = False,
     save_probabilities: Annotated[
-        Path | None, typer.Option(metavar="NPZ", help="Keep the answers, as a teacher for distillation (--split Training).")
+        Path | None,
+        typer.Option(metavar="NPZ", help="Keep the answers, as a teacher for distillation (--split Training)."),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="HTML", help="Write a page with plots.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON on stdout.")] = False,

@@ -71,7 +71,40 @@ def startup_table() -> str:
     )
 
 
-TABLES = {"accuracy": accuracy_table, "stages": stages_table, "startup": startup_table}
+def train_table() -> str:
+    """One row a file that benchmarks/train_results.py wrote."""
+    rows = [
+        "| Recipe | params | PublicTest | PrivateTest (95 %) | macro-F1 | device, time |",
+        "|---|---|---|---|---|---|",
+    ]
+    notes = []
+    for path in sorted(RESULTS.glob("train_*.json")):
+        run = read(path)
+        private, recipe = run["PrivateTest"], run["recipe"]
+        low, high = private["interval95"]
+        split = "" if recipe["split"] == "usage" else f" ({recipe['split']} split)"
+        rows.append(
+            f"| {run['name']}{split} | {run['parameters'] / 1e6:.2f} M | {run['PublicTest']['accuracy']:.2%} | "
+            f"{private['accuracy']:.2%} ({low:.1%} to {high:.1%}) | {private['macro_f1']:.3f} | "
+            f"{run['device']}, {hours(run['seconds'])} |"
+        )
+        if without := run["without_finetuning"]:
+            notes.append(
+                f"{run['name']} {without['PrivateTest']['accuracy']:.2%} ({run['finetuning_points']:+.1f} points by fine-tuning)"
+            )
+    frozen = f" The same networks without fine-tuning: {'; '.join(notes)}." if notes else ""
+    return (
+        "\n".join(rows)
+        + "\n\nSingle crop, float32. PublicTest chose the epoch, PrivateTest was looked at once; for another split than FER2013's "
+        f"own they are its validation and test parts.{frozen}"
+    )
+
+
+def hours(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+TABLES = {"accuracy": accuracy_table, "stages": stages_table, "startup": startup_table, "train": train_table}
 
 
 def fill(text: str) -> str:

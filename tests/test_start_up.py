@@ -37,7 +37,17 @@ def test_importing_the_package_loads_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["run", "--help"], ["train", "--help"], ["export", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["train", "--help"],
+        ["export", "--help"],
+        ["evaluate", "--help"],
+        ["data", "--help"],
+        ["tune", "--help"],
+    ],
 )
 def test_help_loads_neither_training_nor_runtime_libraries(arguments):
     assert not modules_after("-m", "fer_edge", *arguments) & {*HEAVY, *RUNTIME}

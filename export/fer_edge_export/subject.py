@@ -44,7 +44,7 @@ class Subject:
         kind: ``run`` or ``bundle``.
         name: of the folder, or the bundle's own.
         labels: class names in the model's order.
-        recipe: that it was trained with, where it is known: it says how a data set is read.
+        recipe: how a data set is read for it, where that is known.
         digest: of the data set it was trained on, where it is known.
         open: starts the classifiers; slow.
     """
@@ -57,12 +57,13 @@ class Subject:
     open: Callable[[], list[Classifier]]
 
 
-def open_subject(path: str, *, engine: str, say: Callable[[str], None]) -> Subject:
+def open_subject(path: str, *, engine: str, recipe: TrainConfig | None, say: Callable[[str], None]) -> Subject:
     """Whatever ``path`` is.
 
     Args:
         path: a run folder, a bundle folder, a zip of one, or ``default``.
         engine: of a bundle: a key of `ENGINE_FORMATS`; ``auto`` takes every artefact.
+        recipe: instead of the one that the run or the bundle holds.
         say: told what was left out, and why.
 
     Raises:
@@ -73,21 +74,21 @@ def open_subject(path: str, *, engine: str, say: Callable[[str], None]) -> Subje
     place = Path(path)
     run = RunFolder(place).config_file.is_file()
     if run:
-        return _run_subject(place, engine)
+        return _run_subject(place, engine, recipe)
     if path != "default" and not place.is_file() and not (place / MANIFEST_NAME).is_file():
         raise DataError(
             f"There is neither a training run nor a bundle at {path}. Give the --out folder of fer-edge train or export, a zip of a "
             "bundle, or 'default'."
         )
-    return _bundle_subject(load_bundle(path), engine, say)
+    return _bundle_subject(load_bundle(path), engine, recipe, say)
 
 
-def _run_subject(path: Path, engine: str) -> Subject:
+def _run_subject(path: Path, engine: str, recipe: TrainConfig | None) -> Subject:
     if engine != "auto":
         raise ConfigError(
             f"--engine {engine} is for bundles; {path} is a training run, which Keras evaluates (KERAS_BACKEND chooses on what)."
         )
-    run, recipe, record = load_run(path)
+    run, trained_by, record = load_run(path)
 
     def opened() -> list[Classifier]:
         from fer_edge_train.provenance import versions
@@ -97,10 +98,12 @@ def _run_subject(path: Path, engine: str) -> Subject:
         line = f"keras {found['keras']} on {backend} {found[backend]}"
         return [Classifier(run.best_model.name, "float32", line, keras_predictor(run.best_model))]
 
-    return Subject("run", path.resolve().name, tuple(record["labels"]), recipe, record.get("dataset_digest"), opened)
+    return Subject(
+        "run", path.resolve().name, tuple(record["labels"]), recipe or trained_by, record.get("dataset_digest"), opened
+    )
 
 
-def _bundle_subject(bundle: Bundle, engine: str, say: Callable[[str], None]) -> Subject:
+def _bundle_subject(bundle: Bundle, engine: str, recipe: TrainConfig | None, say: Callable[[str], None]) -> Subject:
     manifest = bundle.manifest
     spec, provenance = manifest.preprocess, manifest.provenance
     if (spec.color, spec.face_size) != ("grey", FACE_SIZE):
@@ -108,12 +111,13 @@ def _bundle_subject(bundle: Bundle, engine: str, say: Callable[[str], None]) -> 
             f"The bundle '{manifest.name}' was trained on {spec.color} faces of {spec.face_size} pixels; data sets are read as grey "
             f"faces of {FACE_SIZE}."
         )
-    recipe = provenance.get("recipe")
+    recorded = provenance.get("recipe")
+    if recipe is None and isinstance(recorded, dict):
+        recipe = TrainConfig.from_dict(recorded, where=f"{bundle.origin}, the recipe in its manifest")
     digest = provenance.get("dataset_digest")
     return Subject(
-        "bundle", manifest.name, manifest.labels,
-        TrainConfig.from_dict(recipe, where=f"{bundle.origin}, the recipe in its manifest") if isinstance(recipe, dict) else None,
-        digest if isinstance(digest, str) else None, lambda: _open_artefacts(bundle, engine, say),
+        "bundle", manifest.name, manifest.labels, recipe, digest if isinstance(digest, str) else None,
+        lambda: _open_artefacts(bundle, engine, say),
     )  # fmt: skip
 
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge import __version__
 from fer_edge.commands.display import Display, interruptible, need
-from fer_edge_runtime.errors import ConfigError, OutputError
+from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from fer_edge_export.subject import Classifier, Subject
+    from fer_edge_train.config import TrainConfig
     from fer_edge_train.data import FaceDataset
 
-SPLITS = ("PublicTest", "PrivateTest", "Training", "all")
 _PROTOCOLS = {"single": ("single crop",), "flip": ("flip",), "tencrop": ("TenCrop",), "all": ("single crop", "flip", "TenCrop")}  # fmt: skip
 _READERS = {".parquet": "pyarrow", ".csv": "pandas"}
 
@@ -68,8 +68,10 @@ def _check_outputs(options: EvaluateOptions) -> None:
 
 def _evaluate(options: EvaluateOptions, display: Display) -> dict[str, Any]:
     from fer_edge_export.subject import open_subject
+    from fer_edge_train.config import load_recipe
 
-    subject = open_subject(options.model, engine=options.engine, say=display.say)
+    recipe = load_recipe(options.recipe) if options.recipe else None
+    subject = open_subject(options.model, engine=options.engine, recipe=recipe, say=display.say)
     data, digest = _read(options, subject, display)
     faces, labels = (data.images, data.labels) if options.split == "all" else data.part(options.split)
     classifiers = _open(subject)
@@ -99,27 +101,36 @@ def _evaluate(options: EvaluateOptions, display: Display) -> dict[str, Any]:
 
 def _read(options: EvaluateOptions, subject: Subject, display: Display) -> tuple[FaceDataset, str]:
     """The data set as the model's recipe reads it, its labels in the model's order, and its own digest."""
-    from fer_edge_train.config import load_recipe
-    from fer_edge_train.data import load_dataset, load_for
+    from fer_edge_train.data import load_dataset
     from fer_edge_train.evaluation import match_labels
 
-    recipe = load_recipe(options.recipe) if options.recipe else subject.recipe
     display.say(f"Reading {options.data} …")
-    if recipe is None:
-        data = load_dataset(options.data)
-    else:
-        data = load_for(
-            recipe,
-            options.data,
-            skip_bad=options.skip_bad,
-            ferplus=options.ferplus,
-            say=display.say,
-            progress=display.progress,
-        )
+    data = load_dataset(options.data) if subject.recipe is None else _load(options, subject.recipe, display)
     digest = data.digest()
     if subject.digest and digest != subject.digest:
-        display.say(f"This is not the data that {subject.name} was trained on: a cross-data-set figure.")
+        display.say(
+            f"This is not the data that {subject.name} was trained on (its digest differs): a cross-data-set figure."
+        )
     return match_labels(data, subject.labels, model=f"the {subject.kind} {subject.name}"), digest
+
+
+def _load(options: EvaluateOptions, recipe: TrainConfig, display: Display) -> FaceDataset:
+    """The data set, with the votes of FER+ where the labels depend on them, without where they are only training targets."""
+    from fer_edge_train.data import load_for
+
+    def load(config: TrainConfig) -> FaceDataset:
+        return load_for(
+            config, options.data, skip_bad=options.skip_bad, ferplus=options.ferplus, say=display.say, progress=display.progress,
+        )  # fmt: skip
+
+    try:
+        return load(recipe)
+    except DataError:
+        if recipe.data.ferplus != "soft7" or options.ferplus:
+            raise
+        data = load(replace(recipe, data=replace(recipe.data, ferplus="none")))
+        display.say(f"{options.data} has no FER+ votes; the labels are the same without them.")
+        return data
 
 
 def _open(subject: Subject) -> list[Classifier]:

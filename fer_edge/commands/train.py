@@ -60,7 +60,9 @@ def train_command(options: TrainOptions) -> None:
     if options.recipe is None:
         raise ConfigError("Name a recipe, such as: fer-edge train mobilenetv2 --data … --out …; --list shows them all.")
     if options.unexpected:
-        raise ConfigError(f"Unexpected '{options.unexpected[0]}' after the recipe; only `train compare` takes run folders.")
+        raise ConfigError(
+            f"Unexpected '{options.unexpected[0]}' after the recipe; only `train compare` takes run folders."
+        )
     if options.data is None or (options.out is None and not options.dry_run):
         missing = "--data" if options.data is None else "--out"
         raise ConfigError(f"{missing} is missing: fer-edge train {options.recipe} --data DATA --out RUN")
@@ -119,7 +121,9 @@ def _results(metrics: dict[str, Any], config: TrainConfig) -> list[str]:
         result = metrics[usage]
         low, high = result["interval95"]
         others = ", ".join(
-            f"{name} {one['accuracy']:.2%}" for name, one in result.get("protocols", {}).items() if name != "single crop"
+            f"{name} {one['accuracy']:.2%}"
+            for name, one in result.get("protocols", {}).items()
+            if name != "single crop"
         )
         lines.append(
             f"{usage}: accuracy {result['accuracy']:.2%} (95 % interval {low:.1%} to {high:.1%}, n = {result['n']}), "

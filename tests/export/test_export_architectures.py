@@ -104,6 +104,7 @@ def test_vgg16_with_its_caffe_range_becomes_integers_in_both_formats(tmp_path):
     (tmp_path / "model.keras").unlink()
     assert models.checks[INT8_TFLITE]["operators"]["CONV_2D"] == 13
     assert models.checks[INT8_ONNX]["operators"]["QLinearConv"] == 13
+    assert models.checks[INT8_ONNX]["tflite_mean_difference"] < 2.5 / 256
     assert len(models.files[INT8_TFLITE][1]) < 15e6
 
 
@@ -155,6 +156,9 @@ def test_one_logit_becomes_a_bundle_of_two_integer_probabilities(valence):
     for artefact in manifest.artefacts:
         found = bundle.open(artefact).run(to_input(bundle.crops, manifest.preprocess, artefact.input))
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=0.01)
+    operators = json.loads((valence[0] / "parity.json").read_text())["checks"]["model.int8.tflite"]["operators"]
+    assert operators["FULLY_CONNECTED"] == 3
+    assert not {"MUL", "CONCATENATION"} & set(operators)  # the halves of the logit are inside the last layer
     accuracy = {m["artefact"]: m["accuracy"] for m in manifest.metrics if m["split"] == "PrivateTest"}
     assert min(accuracy.values()) > 0.8
 

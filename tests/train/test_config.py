@@ -124,7 +124,14 @@ def test_settings_change_any_key_with_values_as_in_toml() -> None:
     before = load_recipe("mobilenetv2")
 
     after = with_settings(
-        before, ["augment.noise=0.05", "top.dense=[64, 32]", "split=80-20", "data.classes.bad=['sad']", "data.classes.good=['happy']"]
+        before,
+        [
+            "augment.noise=0.05",
+            "top.dense=[64, 32]",
+            "split=80-20",
+            "data.classes.bad=['sad']",
+            "data.classes.good=['happy']",
+        ],
     )
 
     assert (after.augment.noise, after.top.dense, after.split) == (0.05, (64, 32), "80-20")

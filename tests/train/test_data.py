@@ -13,7 +13,7 @@ import pytest
 from drawn import csv_line, drawn_dataset, write_csv, write_folders, write_parquet
 
 from fer_edge_runtime.errors import DataError
-from fer_edge_train.data import FER2013_LABELS, USAGES, FaceDataset, load_dataset
+from fer_edge_train.data import FER2013_LABELS, USAGES, FaceDataset, load_dataset, usable
 
 pytestmark = pytest.mark.train
 FER2013 = Path(__file__).parents[3] / "shared" / "data" / "fer2013.parquet"
@@ -61,6 +61,15 @@ def test_digest_changes_with_any_part_of_the_content(drawn: FaceDataset, part: s
     assert replace(drawn, **{part: other[part]}).digest() != drawn.digest()
 
 
+def test_digest_of_a_known_data_set_stays() -> None:
+    y, x = np.mgrid[:48, :48]
+    images = np.stack([(x * k + y) % 256 for k in range(1, 5)]).astype(np.uint8)
+    known = FaceDataset(images, np.arange(4), np.array(["Training"] * 4), ("a", "b", "c", "d"), "made up")
+
+    assert known.digest() == "df21bf4dc2edf36e0f3714ec90883ea0ae5a0f37a15a11fd38bd0469b88acbae"
+    assert replace(known, targets=np.eye(4, dtype=np.float32)).digest() != known.digest()
+
+
 def test_csv_is_read_with_spaces_in_its_header_blank_lines_and_another_column_order(
     tmp_path: Path, drawn: FaceDataset
 ) -> None:
@@ -80,6 +89,38 @@ def test_train_and_test_folders_keep_the_test_part(tmp_path: Path, drawn: FaceDa
     assert counts == {"Training": [8] * 7, "PublicTest": [2] * 7, "PrivateTest": [5] * 7}
     tested = {image.tobytes() for image in drawn.images[drawn.usage != "Training"]}
     assert {image.tobytes() for image in read.part("PrivateTest")[0]} == tested
+
+
+@pytest.mark.parametrize("validation", ["validation", "val", "PublicTest"])
+def test_validation_folder_is_the_selection_part(validation: str, tmp_path: Path, drawn: FaceDataset) -> None:
+    root = write_folders(tmp_path / "set", drawn)
+    write_folders(tmp_path / "more", replace(drawn, usage=np.full(len(drawn.labels), "Training")))
+    (tmp_path / "more" / "train").rename(root / validation)
+    (root / "test").rename(root / "Test")
+
+    counts = {usage: list(per_class.values()) for usage, per_class in load_dataset(root).counts().items()}
+
+    assert counts == {"Training": [10] * 7, "PublicTest": [15] * 7, "PrivateTest": [5] * 7}
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".bmp", ".webp", ".tiff", ".ppm", ".gif", ".jp2"])
+def test_any_picture_format_and_class_name_is_read(suffix: str, tmp_path: Path, drawn: FaceDataset) -> None:
+    import cv2
+
+    for name in ("überrascht & wach", "0"):
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            face = cv2.cvtColor(drawn.images[number], cv2.COLOR_GRAY2BGR)
+            encoded = cv2.imencode(suffix.lower(), face)[1].tobytes()
+            (tmp_path / name / f"{number}{suffix}").write_bytes(encoded)
+        (tmp_path / name / f"._0{suffix}").write_bytes(b"what a Mac leaves behind")
+
+    read = load_dataset(tmp_path)
+
+    assert read.names == ("0", "überrascht & wach")
+    assert len(read.images) == 20
+    for image in read.images:  # some of these formats lose much, as OpenCV writes them
+        assert max(np.corrcoef(image.ravel(), face.ravel())[0, 1] for face in drawn.images[:10]) > 0.9
 
 
 def test_plain_folders_are_split_in_three(tmp_path: Path, drawn: FaceDataset) -> None:
@@ -136,6 +177,19 @@ def test_parts_are_disjoint_and_complete_for_every_split(tmp_path: Path, drawn: 
         read = load_dataset(path, split=split)
         parts = [{image.tobytes() for image in read.part(usage)[0]} for usage in USAGES]
         assert len(parts[0] | parts[1] | parts[2]) == sum(len(part) for part in parts) == len(drawn.images)
+
+
+def test_60_20_20_split_shares_out_all_rows_of_every_class_by_seed(tmp_path: Path, drawn: FaceDataset) -> None:
+    path = write_parquet(tmp_path / "a.parquet", drawn)
+
+    first, again = (load_dataset(path, split="binary-60-20-20", seed=3) for _ in range(2))
+    other = load_dataset(path, split="binary-60-20-20", seed=4)
+
+    assert [list(part.values()) for part in first.counts().values()] == [[9] * 7, [3] * 7, [3] * 7]
+    assert first.digest() == again.digest()
+    assert first.usage.tolist() != other.usage.tolist()
+    tested = drawn.usage != "Training"
+    assert np.any(first.usage[tested] == "Training"), "all rows are shared out, the test rows too"
 
 
 # Broken inputs
@@ -196,14 +250,18 @@ BROKEN = {
         text_file("a.csv", b"emotion,pixels\n0,1 2\n"),
         ["a.csv", "Usage", "found: emotion, pixels"],
     ),
-    "csv is empty": (text_file("a.csv", b""), ["a.csv", "cannot be read as CSV"]),
+    "csv is empty": (text_file("a.csv", b""), ["a.csv is empty", "emotion, pixels and Usage"]),
+    "csv of one class": (
+        lambda folder, data: write_csv(folder / "a.csv", replace(data, labels=data.labels * 0 + 3)),
+        ["one class only, happy", "at least two"],
+    ),
     "csv is not text": (text_file("a.csv", b"\xff\xfe\x00\x81" * 50), ["a.csv", "cannot be read as CSV"]),
-    "csv has only a header": (text_file("a.csv", b"emotion,pixels,Usage\n"), ["a.csv", "no rows for Training"]),
+    "csv has only a header": (text_file("a.csv", b"emotion,pixels,Usage\n"), ["a.csv", "holds no rows"]),
     "too few pixels": (with_pixels(lambda p: p[:-1]), ["line 107", "'pixels'", "2304", "found 2303"]),
     "too many pixels": (with_pixels(lambda p: [*p, "7"]), ["line 107", "found 2305"]),
-    "pixel 300": (with_pixels(lambda p: [*p[:-1], "300"]), ["line 107", "'pixels' holds 300", "0 to 255"]),
+    "pixel 300": (with_pixels(lambda p: [*p[:-1], "300"]), ["line 107", "'pixels' holds 300;", "0 to 255"]),
     "pixel -1": (with_pixels(lambda p: ["-1", *p[1:]]), ["line 107", "holds -1"]),
-    "pixel a word": (with_pixels(lambda p: ["x", *p[1:]]), ["line 107", "not a whole number"]),
+    "pixel a word": (with_pixels(lambda p: ["x", *p[1:]]), ["line 107", "'pixels' holds x;", "whole numbers"]),
     "pixel beyond 64 bits": (with_pixels(lambda p: ["9" * 40, *p[1:]]), ["line 107", "'pixels'"]),
     "emotion absent": (csv_with(lambda face: csv_line(face, "", "Training")), ["line 107", "emotion ''"]),
     "emotion NaN": (csv_with(lambda face: csv_line(face, "nan", "Training")), ["line 107", "emotion 'nan'"]),
@@ -217,7 +275,7 @@ BROKEN = {
     "parquet emotion 9": (parquet_with("emotion", put(5, 9)), ["row 5", "emotion 9"]),
     "parquet emotion text": (parquet_with("emotion", lambda v: ["sad"] * len(v)), ["row 0", "emotion 'sad'"]),
     "parquet usage unknown": (parquet_with("usage", put(6, "train")), ["row 6", "usage 'train'"]),
-    "parquet usage null": (parquet_with("usage", put(6, None)), ["row 6", "usage None"]),
+    "parquet usage null": (parquet_with("usage", put(6, None)), ["row 6", "usage 'None'"]),
     "broken WebP": (parquet_with("image", lambda v: put(3, v[3][:40])(v)), ["row 3", "not a picture", "40 bytes"]),
     "no WebP": (parquet_with("image", put(3, None)), ["row 3", "0 bytes"]),
     "images as text": (parquet_with("image", lambda v: ["a.png"] * len(v)), ["'image' holds string", "binary"]),
@@ -247,7 +305,34 @@ def test_broken_data_is_refused_with_its_place(case: str, tmp_path: Path, drawn:
 
     message = str(caught.value)
     assert all(part in message for part in expected), message
-    assert len(message) < 400, "a sentence for a person"
+    assert len(message) < 900, "for a person"
+
+
+def test_all_broken_rows_are_listed_up_to_ten_and_skipped_when_asked(tmp_path: Path, drawn: FaceDataset) -> None:
+    bad = [csv_line(drawn.images[0], code, "Training") for code in range(7, 20)]
+    path = write_csv(tmp_path / "a.csv", drawn, *bad, "1,2 3,Training", csv_line(drawn.images[0], 2, "Training"))
+
+    with pytest.raises(DataError) as caught:
+        usable(path)
+    said: list[str] = []
+    rows = usable(path, skip_bad=True, say=said.append)
+
+    message = str(caught.value)
+    assert "14 of 120 rows cannot be used" in message
+    assert [f"line {number}:" in message for number in (107, 116, 117)] == [True, True, False]
+    assert "and 4 more" in message
+    assert "--skip-bad" in message
+    assert len(rows.places) == len(rows.faces.labels) == 106
+    assert rows.places[-1] == "line 121"
+    assert rows.positions[-1] == 119
+    assert "14 of 120" in said[0]
+
+
+def test_nothing_is_skipped_to_less_than_two_classes(tmp_path: Path, drawn: FaceDataset) -> None:
+    one = replace(drawn, labels=drawn.labels * 0)
+
+    with pytest.raises(DataError, match="Fewer than two classes are left"):
+        usable(write_csv(tmp_path / "a.csv", one, "1,2 3,Training"), skip_bad=True)
 
 
 def test_picture_that_promises_too_many_pixels_is_refused(tmp_path: Path, drawn: FaceDataset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -48,6 +49,7 @@ def parquet(tmp_path_factory: pytest.TempPathFactory, faces: FaceDataset) -> Pat
     return write_parquet(tmp_path_factory.mktemp("data") / "faces.parquet", faces)
 
 
+@pytest.mark.slow
 def test_bundle_on_shipped_data_gives_the_figures_of_its_manifest() -> None:
     if not FER2013.is_file():
         pytest.skip(f"{FER2013} is not here")
@@ -71,7 +73,7 @@ def test_bundle_is_evaluated_on_every_engine_and_protocol(parquet: Path, tmp_pat
     assert list(record["results"][0]["protocols"]) == ["single crop", "flip", "TenCrop"]
     assert record["dataset_digest"] == faces.digest()
     assert record["trained_on_this_data"] is False
-    assert "not the data that default was trained on: a cross-data-set figure" in done.stderr
+    assert "not the data that default was trained on (its digest differs): a cross-data-set figure" in done.stderr
     assert "95 % interval" in done.stderr
     assert "Worst mistakes" in (tmp_path / "page.html").read_text()
 
@@ -90,6 +92,23 @@ def test_answers_of_a_bundle_teach(parquet: Path, tmp_path: Path, faces: FaceDat
     targets = teacher_targets(Distill(teachers=(str(out),), temperature=1.0), faces)
     shares = np.maximum(saved["probabilities"], 1e-7)
     assert targets == pytest.approx(shares / shares.sum(axis=1, keepdims=True), abs=1e-5)
+
+
+def test_recipe_of_a_bundle_regroups_the_classes_and_an_option_replaces_it(tmp_path: Path, parquet: Path) -> None:
+    bundle = shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    classes = {name: [name] for name in manifest["labels"]} | {"fear": ["angry"], "angry": ["fear"]}
+    manifest["provenance"]["recipe"]["data"] = {"classes": classes}
+    write_json(bundle / "manifest.json", manifest)
+    command = (bundle, "--data", parquet, "--engine", "litert", "--split", "all", "--json")
+
+    regrouped = np.array(printed(evaluate(*command))["results"][0]["confusion"])
+    soft_targets = evaluate(*command, "--recipe", "mobilenetv2")
+    plain = np.array(printed(soft_targets)["results"][0]["confusion"])
+
+    assert "has no FER+ votes; the labels are the same without them" in soft_targets.stderr
+    assert np.array_equal(regrouped[[2, 1, 0, 3, 4, 5, 6]], plain)
+    assert not np.array_equal(regrouped, plain)
 
 
 @pytest.fixture(scope="module")

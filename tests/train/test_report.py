@@ -123,6 +123,17 @@ def test_page_holds_every_part_and_needs_no_other_file(run: Path, faces: FaceDat
     assert len(text) < 1_000_000
 
 
+def test_confusion_has_a_named_row_and_column_of_counts_for_every_class(run: Path, faces: FaceDataset) -> None:
+    text = write_report(run, faces).read_text()
+
+    (first, _) = re.findall(r"<table class='confusion'>.*?</table>", text, re.DOTALL)
+    assert tuple(re.findall(r"<th scope='col'>(\w+)</th>", first)) == faces.names
+    assert tuple(re.findall(r"<th scope='row'>(\w+)</th>", first)) == faces.names
+    counts = [int(count) for count in re.findall(r">(\d+)<br>", first)]
+    assert counts == np.array(read_json(run / "metrics.json")["PublicTest"]["confusion"]).ravel().tolist()
+    assert not re.search(r"\{\w+\}", first)
+
+
 def test_every_picture_has_words_and_every_plot_follows_the_page_colours(run: Path, faces: FaceDataset) -> None:
     page = Page(write_report(run, faces).read_text())
 

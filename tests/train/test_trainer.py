@@ -20,7 +20,7 @@ from drawn import SILENT, TINY, drawn_dataset
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 from fer_edge_train.config import FineTuneStage, HeadStage
 from fer_edge_train.data import USAGES, FaceDataset
-from fer_edge_train.run_folder import Progress, RunFolder, load_run, read_json, write_json, write_whole
+from fer_edge_train.run_folder import Progress, load_run, read_json, write_json, write_whole
 from fer_edge_train.trainer import Listener, class_weights, train
 
 pytestmark = [

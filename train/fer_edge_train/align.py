@@ -79,7 +79,7 @@ class Aligner:
             found = self._anywhere.detect(picture)
             if found:
                 return crop_faces(picture, found[:1], spec=self._spec, framing=self._framing)[0]
-        return self.close_up(_small_square(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)))
+        return self.close_up(_small_square(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), np.uint8)))
 
     def close_up(self, face: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         """The face that fills a small (S, S) uint8 picture, which has no margin for the detector, or None."""

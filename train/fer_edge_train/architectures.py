@@ -124,7 +124,9 @@ def build_classifier(config: TrainConfig, classes: int, *, keras: Any, weights: 
         if classes != 2:
             raise ConfigError(f"top.sigmoid = true needs two classes, the data has {classes}.")
         logit = layers.Dense(1, dtype="float32", name="logit")(x)
-        pair = [layers.Rescaling(half, dtype="float32", name=name)(logit) for name, half in (("no", -0.5), ("yes", 0.5))]
+        pair = [
+            layers.Rescaling(half, dtype="float32", name=name)(logit) for name, half in (("no", -0.5), ("yes", 0.5))
+        ]
         x = layers.Concatenate(dtype="float32", name="pair")(pair)
         scores = layers.Softmax(dtype="float32", name="scores")(x)
     else:

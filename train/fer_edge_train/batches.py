@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fer_edge_train.config import TrainConfig
 
 
-class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+class Batches(keras.utils.PyDataset):
     """One epoch; everything random follows from ``seed``.
 
     Rows that do not fill a batch are left out of the epoch (others in every epoch), so that a compiled step sees one shape.
@@ -30,7 +30,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         labels: NDArray[np.int64], config: TrainConfig, seed: int,
     ) -> None:  # fmt: skip
         super().__init__()
-        self._arrays = images, targets, weights
+        self._images, self._targets, self._weights = images, targets, weights
         self._size = min(config.batch_size, len(images))
         self._mixup, self._seed = config.augment.mixup, seed
         random = np.random.default_rng(seed)
@@ -43,10 +43,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
         """(B, 48, 48, 1) uint8 faces, (B, K) targets, (B,) weights."""
         rows = self._order[index * self._size : (index + 1) * self._size]
-        images, targets, weights = (array[rows] for array in self._arrays)
+        images, targets = self._images[rows], self._targets[rows]
         if self._mixup:
             images, targets = _mix(images, targets, self._mixup, np.random.default_rng([self._seed, index]))
-        return images[..., None], targets, weights
+        return images[..., None], targets, self._weights[rows]
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:

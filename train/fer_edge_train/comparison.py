@@ -250,7 +250,10 @@ def short_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Header and rows for 80 columns of a terminal."""
     header = ["run", "PublicTest", "PrivateTest", "95 %", "F1", "untuned", "points"]
     untuned = {row[0]: row[4::2] for row in tuning_table(comparison)[1]}
-    rows = [[row[0], row[1].removesuffix(" so far"), *row[2:5], *untuned.get(row[0], [_NOTHING] * 2)] for row in result_table(comparison)[1]]
+    rows = [
+        [row[0], row[1].removesuffix(" so far"), *row[2:5], *untuned.get(row[0], [_NOTHING] * 2)]
+        for row in result_table(comparison)[1]
+    ]
     return header, rows
 
 
@@ -326,11 +329,15 @@ def draw(comparison: Comparison) -> list[Plot]:
     if curves:
         plots.append(study_plots.validation_curves(curves, names))
     if finished and _same(finished, lambda run: sorted(run["labels"])):
-        plots.append(study_plots.f1_bars({run["name"]: run["PrivateTest"]["f1"] for run in finished}, names, "PrivateTest"))
+        plots.append(
+            study_plots.f1_bars({run["name"]: run["PrivateTest"]["f1"] for run in finished}, names, "PrivateTest")
+        )
     sized = [(bar, run["parameters"]) for bar, run in zip(bars, finished, strict=True) if run["parameters"]]
     if len(sized) > 1:
         plots.append(
-            study_plots.size_against_accuracy([bar for bar, _ in sized], [size for _, size in sized], names, "PrivateTest")
+            study_plots.size_against_accuracy(
+                [bar for bar, _ in sized], [size for _, size in sized], names, "PrivateTest"
+            )
         )
     return plots
 

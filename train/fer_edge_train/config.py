@@ -130,6 +130,9 @@ class FineTuneStage:
     schedule: str = "cosine"
 
 
+Stage = HeadStage | FineTuneStage
+
+
 @dataclass(frozen=True, slots=True)
 class Distill:
     """Learn from teachers as well (arXiv 1503.02531).
@@ -246,6 +249,10 @@ class TrainConfig:
         check_architecture(self.architecture, self.input_size, self.width)
         if self.head.epochs + self.finetune.epochs == 0:
             raise ConfigError("Both stages have 0 epochs: nothing would be trained.")
+
+    def stages(self) -> tuple[tuple[str, Stage, float], ...]:
+        """Name, settings and share of the backbone that learns, of both stages in order."""
+        return ("head", self.head, 0.0), ("finetune", self.finetune, self.finetune.unfreeze)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""

@@ -49,12 +49,11 @@ def write_data_page(inspection: Inspection, target: Path, *, seed: int = 7) -> N
         f"<p>{exact['faces']:,} faces in {exact['groups']:,} groups of equal pixels, {near['faces']:,} in {near['groups']:,} "
         f"groups of near-duplicates; {near['groups_with_several_labels']:,} of these groups have several labels.</p>"
     )
-    for label, name in enumerate(faces.names):
+    for label in np.unique(faces.labels).tolist():
         found = np.flatnonzero(faces.labels == label)
         drawn = np.sort(generator.permutation(found)[:PER_CLASS])
-        parts.append(
-            f"<h2>{html.escape(name)}</h2>{_picture(_grid(faces.images[drawn]), f'{len(drawn)} of {len(found):,} faces')}"
-        )
+        title = f"{faces.names[label]}: {len(drawn)} of {len(found):,} faces"
+        parts.append(f"<h2>{html.escape(title)}</h2>{_picture(_grid(faces.images[drawn]), title)}")
     parts.append(
         _pairs(
             inspection,
@@ -86,7 +85,7 @@ def _pairs(inspection: Inspection, pairs: Pairs, title: str, what: str) -> str:
     if not len(pairs):
         return f"<h2>{title}</h2><p>None.</p>"
     figures = []
-    for number in range(min(PAIRS, len(pairs))):
+    for number in np.unique(np.linspace(0, len(pairs) - 1, PAIRS).astype(int)).tolist():
         facts = inspection.pair(pairs, number)
         both = "<br>".join(
             html.escape(f"{part} {place}: {label}")
@@ -95,11 +94,7 @@ def _pairs(inspection: Inspection, pairs: Pairs, title: str, what: str) -> str:
         note = f"{facts['correlation']:.3f}{', mirrored' if facts['mirrored'] else ''}"
         image = _picture(_grid(inspection.rows.faces.images[pairs.rows[number]], enlarge=2), note)
         figures.append(f"<figure>{image}<figcaption>{both}<br>{note}</figcaption></figure>")
-    shown = (
-        f"{len(pairs):,} pairs, the {len(figures)} most similar: {what}."
-        if len(pairs) > PAIRS
-        else f"{len(pairs):,}: {what}."
-    )
+    shown = f"{len(figures):,} of {len(pairs):,}, from the most to the least similar: {what}."
     return f"<h2>{title}</h2><p>{shown}</p><div class='pairs'>{''.join(figures)}</div>"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 from fer_edge_runtime.errors import DataError
 from fer_edge_train.config import Distill
 from fer_edge_train.data import FaceDataset
+from fer_edge_train.evaluation import keras_predictor, predict_protocols, read_npz
+from fer_edge_train.run_folder import load_run
 
 _SMALLEST = 1e-7
 
@@ -32,20 +33,17 @@ def _probabilities(teacher: Path, data: FaceDataset) -> NDArray[np.float32]:
 
 def _of_run(path: Path, data: FaceDataset) -> NDArray[np.float32]:
     """Mean of every training face and its mirror, by a finished run."""
-    from fer_edge_train.run_folder import load_run
-    from fer_edge_train.trainer import _load, predict
-
     run, _, record = load_run(path)
     _check_names(path, tuple(record["labels"]), data)
-    graph, (faces, _) = _load(run.best_model), data.part("Training")
-    return (predict(graph, faces) + predict(graph, faces[:, :, ::-1])) / 2
+    predict, (faces, _) = keras_predictor(run.best_model), data.part("Training")
+    return predict_protocols(predict, faces, protocols=("flip",), progress=lambda *_: None)["flip"]
 
 
 def _saved(path: Path, data: FaceDataset) -> NDArray[np.float32]:
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            probabilities, names, digest = saved["probabilities"], saved["names"].tolist(), str(saved["digest"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        saved = read_npz(path)
+        probabilities, names, digest = saved["probabilities"], saved["names"].tolist(), str(saved["digest"])
+    except (DataError, KeyError) as error:
         raise DataError(
             f"{path} holds no teacher probabilities ({error}). Write them with: fer-edge evaluate RUN --data … --split "
             f"Training --save-probabilities {path}"

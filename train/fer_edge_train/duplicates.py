@@ -139,11 +139,11 @@ def _signatures(images: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray
     small = small.reshape(-1, _SIDE, _SIDE)
     flat = small.std(axis=(1, 2)) < _FLAT
     small = _unit(small - small.mean(axis=(1, 2), keepdims=True))
-    mean = small[~flat].mean(axis=0) if not flat.all() else small[0]
+    mean = small[~flat].mean(axis=0) if not flat.all() else np.zeros((_SIDE, _SIDE), np.float32)
     mean = (mean + mean[:, ::-1]) / 2  # so that a mirrored pair is as alike in either order
     plain, mirrored = _unit(small - mean), _unit(small[:, :, ::-1] - mean)
     plain[flat] = mirrored[flat] = 0
-    return plain.reshape(len(images), -1), mirrored.reshape(len(images), -1)
+    return plain.reshape(-1, _SIDE**2), mirrored.reshape(-1, _SIDE**2)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -152,10 +152,11 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _candidates(likeness: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Where a matrix shows two faces that look alike, at most about `_NEIGHBOURS` in a row."""
+    """Where a matrix shows two faces that look alike, at most `_NEIGHBOURS` in a row."""
     alike = likeness >= LOOKS_ALIKE
     for row in np.flatnonzero(alike.sum(axis=1) > _NEIGHBOURS):
-        alike[row] &= likeness[row] >= np.partition(likeness[row], -_NEIGHBOURS)[-_NEIGHBOURS]
+        alike[row] = False
+        alike[row, np.argpartition(likeness[row], -_NEIGHBOURS)[-_NEIGHBOURS:]] = True
     i, j = np.nonzero(alike)
     return i, j
 

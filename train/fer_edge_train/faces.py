@@ -42,10 +42,10 @@ class FaceDataset:
         """SHA-256 over pixels, labels, usages, names and targets: equal data sets have equal digests, whatever their file form."""
         total = hashlib.sha256()
         for array in (self.images, self.labels.astype("<i8")):
-            total.update(np.ascontiguousarray(array).tobytes())
+            total.update(np.ascontiguousarray(array).reshape(-1).data)
         total.update("\n".join([*self.usage, *self.names]).encode())
         if self.targets is not None:
-            total.update(np.ascontiguousarray(self.targets, "<f4").tobytes())
+            total.update(np.ascontiguousarray(self.targets, "<f4").reshape(-1).data)
         return total.hexdigest()
 
     def counts(self) -> dict[str, dict[str, int]]:

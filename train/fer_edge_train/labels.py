@@ -39,7 +39,8 @@ def regroup(data: FaceDataset, classes: dict[str, tuple[str, ...]]) -> FaceDatas
         if gathered.count(name) > 1:
             raise ConfigError(f"data.classes gathers '{name}' more than once; a class can go to one new class only.")
     matrix = np.array([[name in group for group in classes.values()] for name in data.names])  # old × new
-    kept = take(data, np.flatnonzero(matrix.any(axis=1)[data.labels]))
+    gathers = np.array([name in gathered for name in data.names])
+    kept = take(data, np.flatnonzero(gathers[data.labels]))
     labels = matrix.argmax(axis=1)[kept.labels]
     targets = None if kept.targets is None else shares(kept.targets @ matrix, labels)
     return replace(kept, labels=labels, names=tuple(classes), targets=targets)

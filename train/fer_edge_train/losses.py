@@ -53,7 +53,7 @@ class FaceLoss(keras.losses.Loss):
         return {**super().get_config(), **self._values}
 
 
-@keras.saving.register_keras_serializable(package="fer_edge")
+@keras.saving.register_keras_serializable(package="fer_edge")  # type: ignore[untyped-decorator]
 def label_accuracy(y_true: Any, y_pred: Any) -> Any:
     """(N,) 1 where the most likely class is the target's; teachers' columns are left out."""
     return keras.metrics.categorical_accuracy(y_true[:, : y_pred.shape[-1]], y_pred)

@@ -91,7 +91,10 @@ def confusion_table(matrix: Sequence[Sequence[int]], names: Sequence[str]) -> st
             for count, share in zip(counts, shares, strict=True)
         )
         rows.append(f"<tr><th scope='row'>{html.escape(name)}</th>{cells}</tr>")
-    return "<div class='scroll'><table class='confusion'><caption>Confusion: rows labelled, columns predicted</caption><thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>\n"
+    return (
+        "<div class='scroll'><table class='confusion'><caption>Confusion: rows labelled, columns predicted</caption>"
+        f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>\n"
+    )
 
 
 def figure(svg: str, caption: str) -> str:

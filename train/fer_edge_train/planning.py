@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from fer_edge_train.batches import steps_per_epoch
-from fer_edge_train.config import FineTuneStage, HeadStage, TrainConfig
+from fer_edge_train.config import TrainConfig
 from fer_edge_train.data import FACE_SIZE, FaceDataset
 from fer_edge_train.network import build_training_model, unfreeze_top
 from fer_edge_train.trainer import compile_stage, learning, predict, stage_title
@@ -26,8 +26,8 @@ def describe_plan(config: TrainConfig, versions: dict[str, str]) -> list[str]:
         f"{config.architecture}, width {config.width:g}, {config.input_size} pixels, {config.precision}, weights {config.weights}, "
         f"batch {config.batch_size}, split {config.split}, seed {config.seed}; best epoch by validation {config.monitor}."
     )
-    for number, (name, stage) in enumerate((("head", config.head), ("finetune", config.finetune)), 1):
-        share = f", the upper {stage.unfreeze:.0%} of the backbone" if isinstance(stage, FineTuneStage) else ""
+    for number, (name, stage, unfrozen) in enumerate(config.stages(), 1):
+        share = f", the upper {unfrozen:.0%} of the backbone" if unfrozen else ""
         patience = f", patience {stage.patience}" if stage.patience else ""
         lines.append(
             f"Stage {number}, {stage_title(name)}: "
@@ -66,11 +66,7 @@ def _measure(config: TrainConfig, data: FaceDataset, say: Callable[[str], None])
     predict(graph, images[rows])
     validation = (time.perf_counter() - began) / len(rows) * selection
     total = 0.0
-    stages: tuple[tuple[str, HeadStage | FineTuneStage, float], ...] = (
-        ("head", config.head, 0.0),
-        ("finetune", config.finetune, config.finetune.unfreeze),
-    )
-    for name, stage, share in stages:
+    for name, stage, share in config.stages():
         unfreeze_top(classifier, share)
         compile_stage(graph, config, stage, rows=len(images))
         began = time.perf_counter()

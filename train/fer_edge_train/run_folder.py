@@ -69,7 +69,9 @@ class RunFolder:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(folder)
-            raise ConfigError(f"Another process is training in {self.path}. Wait for it, or name another --out.") from error
+            raise ConfigError(
+                f"Another process is training in {self.path}. Wait for it, or name another --out."
+            ) from error
         try:
             yield
         finally:

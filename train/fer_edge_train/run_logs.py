@@ -16,8 +16,8 @@ class RunLogs:
     """Writes after every epoch; the CSV is whole each time, TensorBoard's file grows."""
 
     def __init__(self, path: Path) -> None:
-        self._csv = path / "history.csv"
-        self._writer = Writer(str(path / "tensorboard"))
+        self._csv, self._events = path / "history.csv", path / "tensorboard"
+        self._writer: Writer | None = None  # made with the first epoch: a run that fails before leaves no empty file
 
     def write(self, history: list[dict[str, Any]]) -> None:
         """Bring both up to the last epoch."""
@@ -26,6 +26,7 @@ class RunLogs:
         rows.writeheader()
         rows.writerows(history)
         write_whole(self._csv, lambda temporary: temporary.write_text(text.getvalue()))
+        self._writer = self._writer or Writer(str(self._events))
         for name, value in history[-1].items():
             if isinstance(value, float):
                 self._writer.add_scalar(name, value, step=len(history))

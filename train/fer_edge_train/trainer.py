@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from fer_edge_runtime.errors import ConfigError, DataError
 from fer_edge_train.batches import Batches, steps_per_epoch
-from fer_edge_train.config import FineTuneStage, HeadStage, TrainConfig
+from fer_edge_train.config import Stage, TrainConfig
 from fer_edge_train.data import FaceDataset
 from fer_edge_train.devices import use_all_devices
 from fer_edge_train.distillation import teacher_targets
+from fer_edge_train.evaluation import finish_run
 from fer_edge_train.losses import FaceLoss, label_accuracy
 from fer_edge_train.metrics import evaluate
 from fer_edge_train.network import build_training_model, restart_randomness, unfreeze_top
@@ -66,7 +67,7 @@ class _Task:
     names: tuple[str, ...]
 
 
-class _Watch(keras.callbacks.Callback):  # type: ignore[misc]
+class _Watch(keras.callbacks.Callback):
     """Shows every step, stops at a loss that is no number, and holds the weights before Keras averages them."""
 
     def __init__(self, listener: Listener, title: str) -> None:
@@ -107,7 +108,6 @@ def train(
         if progress.stage == "done" and run.metrics_file.exists():
             listener.say(f"The run in {out} is already complete.")
             return read_json(run.metrics_file)
-        keras.utils.set_random_seed(config.seed)
         keras.config.set_dtype_policy(config.precision)
         try:
             if progress.stage != "done":
@@ -118,8 +118,6 @@ def train(
             return {}
         for kept in (run.best_model, run.head_model):
             _keep_float32(config, len(data.names), kept)
-        from fer_edge_train.evaluation import finish_run  # it predicts with this module
-
         return finish_run(run, config, data, progress, listener=listener)
 
 
@@ -127,9 +125,8 @@ def _train_stages(
     config: TrainConfig, data: FaceDataset, run: RunFolder, progress: Progress, digest: str, listener: Listener
 ) -> None:
     task = _task(config, data)
-    devices = use_all_devices(config.batch_size)
-    if len(devices) > 1:
-        listener.say(f"Every batch is shared by {len(devices)} devices: {', '.join(devices)}.")
+    use_all_devices(config.batch_size, listener.say)
+    keras.utils.set_random_seed(config.seed)  # after the teachers, whose loading draws random numbers too
     if progress.history:
         graph = _load(run.path / progress.last_model)
         classifier = graph.get_layer(config.architecture)
@@ -142,11 +139,7 @@ def _train_stages(
             "dataset": str(Path(data.source).resolve()), "labels": list(data.names), "counts": data.counts(),
             "versions": versions(), "git_commit": git_commit(), "parameters": int(classifier.count_params()),
         })  # fmt: skip
-    stages: tuple[tuple[str, HeadStage | FineTuneStage, float], ...] = (
-        ("head", config.head, 0.0),
-        ("finetune", config.finetune, config.finetune.unfreeze),
-    )
-    for number, (name, stage, share) in enumerate(stages, 1):
+    for number, (name, stage, share) in enumerate(config.stages(), 1):
         if progress.stage != name:
             continue
         unfreeze_top(classifier, share)
@@ -168,7 +161,7 @@ def stage_title(name: str) -> str:
     return {"head": "head", "finetune": "fine-tune"}[name]
 
 
-def compile_stage(graph: keras.Model, config: TrainConfig, stage: HeadStage | FineTuneStage, *, rows: int) -> None:
+def compile_stage(graph: keras.Model, config: TrainConfig, stage: Stage, *, rows: int) -> None:
     """Give the graph the stage's optimizer, schedule and loss; ``rows`` training faces make an epoch."""
     rate: Any = stage.learning_rate
     if stage.schedule == "cosine":
@@ -190,7 +183,7 @@ def compile_stage(graph: keras.Model, config: TrainConfig, stage: HeadStage | Fi
 
 
 def _run_stage(
-    graph: keras.Model, classifier: keras.Model, task: _Task, stage: HeadStage | FineTuneStage, run: RunFolder,
+    graph: keras.Model, classifier: keras.Model, task: _Task, stage: Stage, run: RunFolder,
     progress: Progress, listener: Listener,
 ) -> None:  # fmt: skip
     config, name = task.config, progress.stage
@@ -210,7 +203,7 @@ def _run_stage(
         progress.epoch += 1
         row = {
             "stage": name, "epoch": progress.epoch, "loss": round(log["loss"][-1], 5),
-            "accuracy": round(log["label_accuracy"][-1], 5), "public_loss": round(_log_loss(task, probabilities), 5),
+            "accuracy": round(log["label_accuracy"][-1], 5), "public_loss": round(result["log_loss"], 5),
             "public_accuracy": result["accuracy"], "public_macro_f1": result["macro_f1"], "learning_rate": rate,
             "seconds": 0.0,
         }  # fmt: skip
@@ -284,11 +277,6 @@ def learning(classifier: keras.Model) -> str:
         f"{layers} layers learn ({weights:,} trainable parameters), {len(classifier.layers) - layers} are frozen "
         f"({frozen:,} parameters stay)"
     )
-
-
-def _log_loss(task: _Task, probabilities: NDArray[np.float32]) -> float:
-    of_label = probabilities[np.arange(len(task.expected)), task.expected]
-    return float(-np.log(np.maximum(of_label, 1e-7)).mean())
 
 
 def _load(path: Path) -> keras.Model:

@@ -23,16 +23,16 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import URL
+from sqlalchemy.exc import SQLAlchemyError
 
-from fer_edge_runtime.errors import ConfigError, DataError
+from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 from fer_edge_train.config import TrainConfig, override
 from fer_edge_train.data import FaceDataset
-from fer_edge_train.run_folder import RunFolder, read_json
+from fer_edge_train.run_folder import RunFolder
 from fer_edge_train.summary import read_history
 from fer_edge_train.trainer import Listener, train
 
 DATABASE = "search.db"
-RESULTS = ("tuning.json", "tuning.html", "best.toml")
 _IDENTITY = "search"  # the study's attribute that says what is searched
 _CONTINUES = "continues"  # the trial's attribute that names the interrupted trial
 _RANDOM_TRIALS = 5  # before the sampler learns from them, and before any trial is stopped early
@@ -150,6 +150,14 @@ def _logarithmic(key: str) -> bool:
     return key.endswith("learning_rate")
 
 
+def recipe_value(config: TrainConfig, key: str) -> float:
+    """The recipe's own value of a dotted key."""
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return float(value) if not _whole(key) else int(value)
+
+
 def some_rows(data: FaceDataset, rows: int, seed: int) -> FaceDataset:
     """The data set with about so many of its training rows, seeded, every class by its share; the other parts stay whole.
 
@@ -165,7 +173,9 @@ def some_rows(data: FaceDataset, rows: int, seed: int) -> FaceDataset:
     if rows == 0 or rows >= len(training):
         return data
     if rows < len(data.names):
-        raise ConfigError(f"--rows {rows} is too few for {len(data.names)} classes; give a multiple of that, or 0 for all rows.")
+        raise ConfigError(
+            f"--rows {rows} is too few for {len(data.names)} classes; give a multiple of that, or 0 for all rows."
+        )
     generator = np.random.default_rng(seed)
     kept = data.usage != "Training"
     for label in range(len(data.names)):
@@ -209,11 +219,13 @@ def search(
         found = results(plan, study)
         listener.trial(len(found["trials"]), _accuracy(found))
         try:
-            while len(found["trials"]) < plan.trials and time.monotonic() < deadline:
+            while len(found["trials"]) < plan.trials:
                 runner.run(study.ask())
                 found = results(plan, study)
                 listener.trial(len(found["trials"]), _accuracy(found))
                 ended(found)
+                if time.monotonic() > deadline:
+                    break
         except _TimeIsUpError:
             listener.say("The time is up; the trial that was not finished is continued with --resume.")
         return found
@@ -224,7 +236,7 @@ def best_config(plan: Search, found: Mapping[str, Any]) -> TrainConfig:
     best = found["best"]
     config = _applied(plan.config, best["values"])
     part = f", {plan.rows:,} training rows" if plan.rows else ""
-    words = f"{best['accuracy']:.2%} on PublicTest, which chose it (trial {best['number']} of {len(found['trials'])}{part})"
+    words = f"{best['accuracy']:.2%} on PublicTest, which chose it (trial {best['number']}; {len(found['trials'])} trials{part})"
     weights = str(Path(config.weights).resolve()) if config.weights not in ("none", "imagenet") else config.weights
     teachers = tuple(str(Path(teacher).resolve()) for teacher in config.distill.teachers)
     return replace(config, expects=words, weights=weights, distill=replace(config.distill, teachers=teachers))
@@ -336,20 +348,30 @@ def _study(plan: Search, data: FaceDataset, out: Path, *, resume: bool) -> Itera
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     url = URL.create("sqlite", database=str(database.resolve())).render_as_string()
-    storage = optuna.storages.RDBStorage(url)
+    try:
+        storage = optuna.storages.RDBStorage(url)
+    except SQLAlchemyError as error:
+        raise DataError(f"{database} cannot be opened as the search's database: {error.__cause__ or error}") from error
     try:
         study = optuna.create_study(storage=storage, study_name="tune", direction="maximize", load_if_exists=True)
         _check_same(study, plan, data, out)
         # Seeded anew by every continuation: the same seed again would propose the first trials again.
         seed = plan.config.seed + len(study.trials)
         study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_RANDOM_TRIALS, multivariate=True)
-        study.pruner = optuna.pruners.MedianPruner(_RANDOM_TRIALS, n_warmup_steps=plan.config.head.epochs + 1)
+        # Two epochs of the fine-tune stage are seen before a trial is stopped.
+        study.pruner = optuna.pruners.MedianPruner(_RANDOM_TRIALS, n_warmup_steps=plan.config.head.epochs + 2)
         yield study
     except optuna.exceptions.StorageInternalError as error:
-        raise DataError(f"{database} cannot be used as the search's database: {error.__cause__ or error}") from error
+        raise OutputError(f"The search's database {database} cannot be written: {error.__cause__ or error}") from error
     finally:
         storage.remove_session()
         storage.engine.dispose()
+        if not any(
+            out.glob("trial-*/progress.json")
+        ):  # nothing that a second try, with better options, should trip over
+            database.unlink(missing_ok=True)
+            for folder in out.glob("trial-*"):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _check_same(study: optuna.Study, plan: Search, data: FaceDataset, out: Path) -> None:
@@ -360,18 +382,13 @@ def _check_same(study: optuna.Study, plan: Search, data: FaceDataset, out: Path)
     before = study.user_attrs.get(_IDENTITY)
     if before is None:
         study.set_user_attr(_IDENTITY, identity)
-        own = {key: _value(plan.config, key) for key in plan.space}
+        own = {key: recipe_value(plan.config, key) for key in plan.space}
         if all(low <= own[key] <= high for key, (low, high) in plan.space.items()):
             study.enqueue_trial(own)
     elif changed := [key for key in identity if identity[key] != before.get(key)]:
-        raise ConfigError(f"{out} holds another search: other {', '.join(changed)}. Name another --out, or give what it was begun with.")
-
-
-def _value(config: TrainConfig, key: str) -> float:
-    value: Any = config
-    for name in key.split("."):
-        value = getattr(value, name)
-    return float(value) if not _whole(key) else int(value)
+        raise ConfigError(
+            f"{out} holds another search: other {', '.join(changed)}. Name another --out, or give what it was begun with."
+        )
 
 
 def _clean_up(study: optuna.Study, out: Path) -> None:

@@ -1,0 +1,96 @@
+"""``fer-edge tune`` as a process: exit codes, what it says and where, interruption and resume."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.train
+
+RECIPE = """
+architecture = "cnn4"
+input_size = 48
+width = 0.1
+batch_size = 32
+head = {epochs = 0}
+finetune = {epochs = 1, learning_rate = 2e-3, unfreeze = 1.0}
+"""
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "fer_edge", "tune", *map(str, arguments)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        (["mobilenet2"], 2, "Did you mean 'mobilenetv2'?"),
+        (["mobilenetv2"], 6, "no data set at none.csv"),
+        (["mobilenetv2", "--trials", "0"], 2, "--trials must be 1 or more"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_its_exit_code(
+    arguments: list[str], code: int, expected: str, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        command(*arguments, "--data", "none.csv", "--out", "out"), cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == code
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Dark and light squares in two class folders."""
+    generator = np.random.default_rng(0)
+    for name, level in (("dark", 60), ("light", 180)):
+        folder = tmp_path / "faces" / name
+        folder.mkdir(parents=True)
+        for number in range(25):
+            face = generator.normal(level, 20, (48, 48)).clip(0, 255).astype(np.uint8)
+            cv2.imwrite(str(folder / f"{number:02}.png"), face)
+    return tmp_path / "faces"
+
+
+@pytest.mark.slow
+def test_signalled_search_says_how_to_resume_and_then_does(tmp_path: Path, data: Path) -> None:
+    recipe, out = tmp_path / "tiny recipe.toml", tmp_path / "search"
+    recipe.write_text(RECIPE)
+    arguments = command(recipe, "--data", data, "--out", out, "--trials", "2", "--epochs", "1:1", "--json")
+
+    # Stop it as soon as the first trial is reported.
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("trial 0: "):
+                process.send_signal(signal.SIGINT)
+        assert process.stdout is not None
+        assert process.stdout.read() == ""
+    assert process.returncode == 130, "".join(said)
+    assert "Traceback" not in "".join(said)
+    assert "\x1b" not in "".join(said), "no colours where no terminal is"
+    assert said[-1].startswith("fer-edge: interrupted; ended trials are kept. Continue with: fer-edge tune '")
+    assert said[-1].endswith("--json --resume\n")
+
+    resumed = subprocess.run([*arguments, "--resume"], capture_output=True, text=True, timeout=400, check=False)
+
+    assert resumed.returncode == 0, resumed.stderr
+    found = json.loads(resumed.stdout)
+    assert [trial["state"] for trial in found["trials"]] == ["whole", "whole"]
+    assert "Best of 2 trials" in resumed.stderr
+    assert 'architecture = "cnn4"' in (out / "best.toml").read_text()
+    assert (out / "tuning.html").is_file()
+    assert not list(out.rglob("*.keras"))

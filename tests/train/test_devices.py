@@ -1,0 +1,58 @@
+"""Several devices share every batch: JAX's two simulated CPU devices, in a process of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.train, pytest.mark.slow]
+
+PROGRAM = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from dataclasses import replace
+from drawn import TINY, drawn_dataset
+from fer_edge_train.trainer import Listener, train
+said = []
+config = replace(TINY, batch_size=int(sys.argv[3]), finetune=replace(TINY.finetune, epochs=1))
+metrics = train(config, drawn_dataset(training=14, selection=4, test=4), Path(sys.argv[2]), listener=Listener(say=said.append))
+print(json.dumps({"said": said, "history": metrics["history"], "n": metrics["PublicTest"]["n"]}))
+"""
+
+
+def train_on(devices: int, out: Path, *, batch: int = 32) -> subprocess.CompletedProcess[str]:
+    pytest.importorskip("jax", reason="jax is not installed")
+    environment = os.environ | {
+        "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+    }  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(out), str(batch)],
+        env=environment, capture_output=True, text=True, timeout=500, check=False,
+    )  # fmt: skip
+
+
+def test_two_devices_train_as_one_does(tmp_path: Path) -> None:
+    runs = []
+    for devices in (1, 2):
+        done = train_on(devices, tmp_path / str(devices))
+        assert done.returncode == 0, done.stderr
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
+
+    assert any(sentence.startswith("Every batch is shared by 2 devices") for sentence in runs[1]["said"])
+    assert not any("shared by" in sentence for sentence in runs[0]["said"])
+    losses = [[row["loss"] for row in run["history"]] for run in runs]
+    assert losses[0] == pytest.approx(losses[1], abs=0.02)  # the same faces in the same batches, other sums
+    assert runs[1]["n"] == 28
+
+
+def test_batch_that_two_devices_cannot_share_is_refused(tmp_path: Path) -> None:
+    done = train_on(2, tmp_path / "run", batch=33)
+
+    assert done.returncode != 0
+    assert "batch_size = 33 cannot be shared by 2 devices; use a multiple of 2" in done.stderr
