@@ -14,6 +14,7 @@ from fer_edge_runtime.errors import ConfigError
 
 if TYPE_CHECKING:
     from fer_edge_train.config import TrainConfig
+    from fer_edge_train.data import FaceDataset
 
 _PACKAGES = ("keras", "pyarrow", "pandas", "matplotlib", "tensorboard")
 
@@ -86,8 +87,12 @@ def _train(options: TrainOptions, recipe: str, data: Path) -> None:
 
     with Display() as display:
         display.say(f"Reading {data} …")
-        faces = load_for(config, data, skip_bad=options.skip_bad, ferplus=options.ferplus, say=display.say)
+        faces = load_for(
+            config, data, skip_bad=options.skip_bad, ferplus=options.ferplus, say=display.say, progress=display.progress
+        )
         display.say(_balance(faces.counts()))
+        if not (options.resume or options.dry_run):
+            _warn_of_leaks(faces, display)
         from fer_edge_train.quiet import quiet
 
         with quiet():
@@ -113,6 +118,17 @@ def _train(options: TrainOptions, recipe: str, data: Path) -> None:
         display.say(f"Report: {report}\nNext: fer-edge export --int8 {out} --out bundle")
         if options.json:
             sys.stdout.write(json.dumps(metrics) + "\n")
+
+
+def _warn_of_leaks(faces: FaceDataset, display: Display) -> None:
+    """Say how many training faces the other parts hold nearly the same of."""
+    from fer_edge_train.duplicates import crossing
+
+    found = len(crossing(faces, progress=lambda done, total: display.progress("comparing parts", done, total)))
+    if found:
+        display.say(
+            f"{found:,} training faces are near-duplicates of PublicTest or PrivateTest faces; fer-edge data inspect shows them."
+        )
 
 
 def _results(metrics: dict[str, Any], config: TrainConfig) -> list[str]:

@@ -67,7 +67,7 @@ def test_digest_of_a_known_data_set_stays() -> None:
     known = FaceDataset(images, np.arange(4), np.array(["Training"] * 4), ("a", "b", "c", "d"), "made up")
 
     assert known.digest() == "df21bf4dc2edf36e0f3714ec90883ea0ae5a0f37a15a11fd38bd0469b88acbae"
-    assert replace(known, targets=np.eye(4, dtype=np.float32)).digest() != known.digest()
+    assert replace(known, targets=np.eye(4, dtype=np.float32)).digest() == known.digest()
 
 
 def test_csv_is_read_with_spaces_in_its_header_blank_lines_and_another_column_order(

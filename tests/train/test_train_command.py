@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from drawn import MOBILENET_TOML, drawn_dataset, write_parquet
+from drawn import MOBILENET_TOML, drawn_dataset, write_csv, write_folders, write_parquet
 
+from fer_edge_train.data import FaceDataset
 from fer_edge_train.run_folder import read_json
 
 pytestmark = pytest.mark.train
@@ -22,10 +24,15 @@ def command(*arguments: str | Path) -> list[str]:
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        (["mobilenet2", "--data", "none.csv"], 2, "no recipe 'mobilenet2'. Known: mobilenetv2"),
+        (["mobilenet2", "--data", "none.csv"], 2, "no recipe 'mobilenet2'. Known: cnn4"),
         (["mobilenet2", "--data", "none.csv"], 2, "Did you mean 'mobilenetv2'?"),
         (["mobilenetv2", "--data", "none.csv"], 6, "no data set at none.csv"),
         (["mobilenetv2", "--data", "none.csv", "--batch-size", "0"], 2, "batch_size = 0"),
+        (["mobilenetv2", "--data", "none.csv", "--set", "augment.nois=1"], 2, "Did you mean 'augment.noise'?"),
+        (["mobilenetv2", "runs/a", "--data", "none.csv"], 2, "Unexpected 'runs/a' after the recipe"),
+        (["mobilenetv2"], 2, "--data is missing"),
+        ([], 2, "Name a recipe"),
+        (["compare"], 2, "run"),
     ],
 )
 def test_wrong_use_is_one_sentence_and_its_exit_code(
@@ -65,11 +72,12 @@ def test_signalled_run_says_how_to_resume_and_then_does(number: signal.Signals, 
     assert "Traceback" not in text
     assert "\x1b" not in text, "no colours where no terminal is"
     assert "surprise" in text
-    assert "mobilenetv2, width 0.35, 32 pixels, batch 32, seed 3" in text
+    assert "mobilenetv2, width 0.35, 32 pixels, float32, weights none, batch 32, split usage, seed 3" in text
+    assert "Stage 1, head: 3 layers learn" in text
     assert "backend tensorflow" in text
     last = said[-1]
     assert last.startswith("fer-edge: interrupted; finished epochs are kept.")
-    assert f"--data {data} --out {out} --seed=3 --resume" in last
+    assert f"--data {data} --out {out} --seed 3 --resume" in last
     assert f"'{recipe}'" in last, "a path with a space is quoted"
     assert not [entry for entry in out.iterdir() if entry.name.startswith(".")]
     assert len(read_json(out / "progress.json")["history"]) == 1
@@ -84,3 +92,68 @@ def test_signalled_run_says_how_to_resume_and_then_does(number: signal.Signals, 
     assert "PrivateTest: accuracy" in resumed.stderr
     assert [row["stage"] for row in read_json(out / "metrics.json")["history"]] == ["head", "finetune"]
     assert (out / "report.html").is_file()
+
+
+def test_list_names_every_recipe_with_what_it_reproduces() -> None:
+    shown = subprocess.run(command("--list"), capture_output=True, text=True, timeout=120, check=True)
+    machine = subprocess.run(command("--list", "--json"), capture_output=True, text=True, timeout=120, check=True)
+
+    recipes = json.loads(machine.stdout)
+    assert {"inceptionv3", "mobilenetv2", "inceptionresnetv2-binary", "cnn4", "vgg16", "resnet50", "xception"} <= set(
+        recipes
+    )
+    assert all(name in shown.stderr for name in recipes)
+    assert all(recipe["reproduces"] and recipe["expects"] for recipe in recipes.values())
+
+
+@pytest.mark.slow
+def test_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path: Path) -> None:
+    recipe, data = tmp_path / "tiny.toml", tmp_path / "faces.parquet"
+    recipe.write_text(MOBILENET_TOML)
+    write_parquet(data, drawn_dataset(training=12, selection=3, test=3))
+
+    done = subprocess.run(
+        command(recipe, "--data", data, "--out", tmp_path / "run", "--dry-run", "--json"),
+        capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert set(json.loads(done.stdout)) == {"head_seconds", "finetune_seconds", "total_minutes", "peak_mib"}
+    assert "Stage 1, head: up to 1 epoch(s), adam at 0.01" in done.stderr
+    assert "faces/s" in done.stderr
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["faces.parquet", "tiny.toml"]
+
+
+BAD_DATA = {
+    "empty folder": (lambda root: root.mkdir(), "at least two"),
+    "one class only": (lambda root: write_folders(root, one_class()), "at least two"),
+    "missing column": (lambda root: write_csv(root.with_suffix(".csv"), drawn_dataset(), header="emotion,pixel,Usage"), "lacks the column"),
+    "47 by 48 pixels": (
+        lambda root: write_csv(root.with_suffix(".csv"), drawn_dataset(), "3," + " ".join(["7"] * 47 * 48) + ",Training"), "2304",
+    ),
+}  # fmt: skip
+
+
+def one_class() -> FaceDataset:
+    faces = drawn_dataset()
+    keep = faces.labels == 3
+    return FaceDataset(faces.images[keep], faces.labels[keep], faces.usage[keep], faces.names, "drawn")
+
+
+@pytest.mark.parametrize("case", BAD_DATA)
+def test_bad_data_is_one_sentence_and_no_run(case: str, tmp_path: Path) -> None:
+    make, expected = BAD_DATA[case]
+    path = make(tmp_path / "data") or tmp_path / "data"
+
+    done = subprocess.run(
+        command("mobilenetv2", "--data", path, "--out", tmp_path / "run"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 6, done.stderr
+    assert expected in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run").exists()

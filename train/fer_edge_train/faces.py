@@ -39,13 +39,14 @@ class FaceDataset:
         return self.images[rows], self.labels[rows]
 
     def digest(self) -> str:
-        """SHA-256 over pixels, labels, usages, names and targets: equal data sets have equal digests, whatever their file form."""
+        """SHA-256 over pixels, labels, usages and names: equal data sets have equal digests, whatever their file form.
+
+        Soft targets are left out: they follow from the recipe, and a teacher without votes may teach a student with them.
+        """
         total = hashlib.sha256()
         for array in (self.images, self.labels.astype("<i8")):
             total.update(np.ascontiguousarray(array).reshape(-1).data)
         total.update("\n".join([*self.usage, *self.names]).encode())
-        if self.targets is not None:
-            total.update(np.ascontiguousarray(self.targets, "<f4").reshape(-1).data)
         return total.hexdigest()
 
     def counts(self) -> dict[str, dict[str, int]]:
