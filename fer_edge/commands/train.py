@@ -48,7 +48,8 @@ def list_command(*, as_json: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 1, 0))
-    for column in ("recipe", "reproduces", "expect", "stages"):
+    table.add_column("recipe", no_wrap=True)
+    for column in ("reproduces", "expect", "stages"):
         table.add_column(column, overflow="fold")
     for name, recipe in known.items():
         stages = f"{recipe.head.epochs} + {recipe.finetune.epochs} epochs, {recipe.input_size} px"

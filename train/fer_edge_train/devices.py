@@ -1,8 +1,11 @@
-"""Several accelerators, one batch: Keras's data-parallel distribution, which works on its JAX backend."""
+"""What a run computes on; several accelerators share one batch by Keras's data-parallel distribution, on its JAX backend."""
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 
@@ -15,8 +18,7 @@ def use_all_devices(batch_size: int, say: Callable[[str], None]) -> None:
     Raises:
         ConfigError: the batch cannot be shared equally.
     """
-    backend = keras.backend.backend()
-    devices = [] if backend == "torch" else keras.distribution.list_devices()  # Keras lists none for torch
+    backend, devices = keras.backend.backend(), _devices()
     if len(devices) < 2:
         return
     if backend != "jax":
@@ -28,3 +30,25 @@ def use_all_devices(batch_size: int, say: Callable[[str], None]) -> None:
         )
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=devices))
     say(f"Every batch is shared by {len(devices)} devices: {', '.join(devices)}.")
+
+
+def describe_device() -> str:
+    """The accelerators as Keras names them, or the processor and its cores; Keras cannot list torch's devices."""
+    devices = _devices()
+    accelerators = [device for device in devices if not device.startswith("cpu")]
+    if accelerators or not devices:
+        return ", ".join(accelerators) or "torch's default device"
+    return f"{_processor()}, {os.cpu_count()} cores"
+
+
+def _devices() -> list[str]:
+    return [] if keras.backend.backend() == "torch" else list(keras.distribution.list_devices())
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

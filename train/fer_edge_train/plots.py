@@ -13,7 +13,7 @@ import numpy as np
 INK = "#010203"  # no plot uses this colour for anything else; it becomes the page's
 BLUE, ORANGE, GREEN = "#3b82f6", "#f59e0b", "#10b981"
 _SIDES = (ORANGE, BLUE, GREEN)  # of models beside each other: the one that is compared with first
-_SETTINGS = {
+SETTINGS = {
     "svg.fonttype": "none", "svg.hashsalt": "fer-edge", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
     "axes.edgecolor": INK, "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
     "legend.frameon": False, "axes.grid": True, "grid.color": INK, "grid.alpha": 0.15, "axes.axisbelow": True,
@@ -38,8 +38,8 @@ def curves(history: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _curve(history: Sequence[Mapping[str, Any]], unit: str, series: Sequence[tuple[str, str]]) -> str:
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _figure(4.6, 3)
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_figure(4.6, 3)
         epochs = np.arange(1, len(history) + 1)
         for (key, label), colour in zip(series, (BLUE, ORANGE, GREEN), strict=False):
             marker = "o" if len(history) <= 30 else ""
@@ -56,14 +56,14 @@ def _curve(history: Sequence[Mapping[str, Any]], unit: str, series: Sequence[tup
             )
         if len(series) > 1:
             axes.legend(fontsize=8)
-        return _svg(figure, f"{unit} over {len(history)} epochs")
+        return to_svg(figure, f"{unit} over {len(history)} epochs")
 
 
 def per_class(results: Mapping[str, Mapping[str, Mapping[str, float]]], key: str) -> str:
     """Bars of one figure per class; ``results`` maps a series' name to its ``per_class`` table."""
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         names = list(next(iter(results.values())))
-        figure, axes = _figure(4.6, max(1.6, 0.5 + 0.34 * len(names) * max(1, 0.7 * len(results))))
+        figure, axes = new_figure(4.6, max(1.6, 0.5 + 0.34 * len(names) * max(1, 0.7 * len(results))))
         height = 0.8 / len(results)
         for number, ((label, table), colour) in enumerate(
             zip(results.items(), _SIDES if len(results) > 1 else (BLUE,), strict=False)
@@ -77,13 +77,13 @@ def per_class(results: Mapping[str, Mapping[str, Mapping[str, float]]], key: str
         axes.grid(visible=False, axis="y")
         if len(results) > 1:
             figure.legend(loc="outside upper left", ncols=len(results), fontsize=8)
-        return _svg(figure, f"{key} per class")
+        return to_svg(figure, f"{key} per class")
 
 
 def accuracies(series: Mapping[str, Sequence[Mapping[str, Any]]], groups: Sequence[str]) -> str:
     """Bars of accuracy with 95 % intervals; each series has one result per group."""
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _figure(4.6, 3)
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_figure(4.6, 3)
         width = 0.8 / len(series)
         for number, ((label, results), colour) in enumerate(zip(series.items(), _SIDES, strict=False)):
             heights = np.array([result["accuracy"] for result in results])
@@ -97,26 +97,26 @@ def accuracies(series: Mapping[str, Sequence[Mapping[str, Any]]], groups: Sequen
         axes.set(ylim=(0, 1.1), ylabel="accuracy")
         axes.grid(visible=False, axis="x")
         figure.legend(loc="outside upper left", ncols=len(series), fontsize=8)
-        return _svg(figure, f"accuracy with 95 % intervals: {', '.join(series)}")
+        return to_svg(figure, f"accuracy with 95 % intervals: {', '.join(series)}")
 
 
 def roc(result: Mapping[str, Any]) -> str:
     """The ROC curve of a two-class result."""
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _figure(3.8, 3.6)
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_figure(3.8, 3.6)
         axes.plot([0, 1], [0, 1], linestyle=":", color=INK, alpha=0.5)
         axes.plot(result["roc"]["fpr"], result["roc"]["tpr"], color=BLUE)
         axes.set(
             xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect=1
         )
         axes.annotate(f"AUC {result['auc']:.3f}", (0.95, 0.08), ha="right")
-        return _svg(figure, f"ROC curve, area {result['auc']:.3f}")
+        return to_svg(figure, f"ROC curve, area {result['auc']:.3f}")
 
 
 def calibration(found: Mapping[str, Any]) -> str:
     """Accuracy against confidence, bin by bin, with the share of faces in each."""
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _figure(3.8, 3.6)
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_figure(3.8, 3.6)
         bins = found["bins"]
         confidence = [item["confidence"] for item in bins]
         shares = np.array([item["count"] for item in bins]) / max(1, sum(item["count"] for item in bins))
@@ -127,17 +127,19 @@ def calibration(found: Mapping[str, Any]) -> str:
             xlabel="confidence", ylabel="accuracy in the bin", xlim=(-0.01, 1.03), ylim=(-0.01, 1.01), aspect="equal"
         )
         axes.legend(fontsize=8, loc="upper left")
-        return _svg(figure, f"calibration curve, expected error {found['ece']:.3f}")
+        return to_svg(figure, f"calibration curve, expected error {found['ece']:.3f}")
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def new_figure(width: float, height: float) -> tuple[Any, Any]:
+    """An empty figure of so many inches and its axes, see-through so that it fits light and dark pages."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="none")
     return figure, figure.subplots(subplot_kw={"facecolor": "none"})
 
 
-def _svg(figure: Any, description: str) -> str:
+def to_svg(figure: Any, description: str) -> str:
+    """An ``<svg>`` element for a page; ink takes the page's text colour, ``description`` is what a screen reader says."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = buffer.getvalue().replace(INK, "currentColor")

@@ -12,13 +12,14 @@ import keras
 import numpy as np
 
 from fer_edge_train.data import FaceDataset
+from fer_edge_train.devices import describe_device
 
 
 def versions() -> dict[str, str]:
-    """Python, machine, Keras, its backend and that backend's version, numpy."""
+    """Python, machine, device, Keras, its backend and that backend's version, numpy."""
     backend = keras.backend.backend()
     return {
-        "python": platform.python_version(), "machine": platform.machine(), "keras": keras.__version__,
+        "python": platform.python_version(), "machine": platform.machine(), "device": describe_device(), "keras": keras.__version__,
         "backend": backend, backend: metadata.version(backend), "numpy": np.__version__,
     }  # fmt: skip
 

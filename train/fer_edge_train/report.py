@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from fer_edge_train.page import (
     table,
 )
 from fer_edge_train.run_folder import load_run, read_json, write_whole
+from fer_edge_train.toml_text import to_toml
 
 WORST = 24
 _WITHOUT, _WITH = "without fine-tuning", "with fine-tuning"
@@ -270,25 +270,8 @@ def _made_of(config: TrainConfig, record: Mapping[str, Any]) -> str:
     known = [(key, str(value)) for key, value in facts.items() if value]
     return (
         f"<h2>Data, recipe and versions</h2>{table(('class', *counts), rows)}{table(('what', 'value'), known, kind='facts')}"
-        f"<details><summary>The resolved recipe</summary><pre>{html.escape(_recipe(config.to_dict()))}</pre></details>"
+        f"<details><summary>The resolved recipe</summary><pre>{html.escape(to_toml(config.to_dict()))}</pre></details>"
     )
-
-
-def _recipe(values: Mapping[str, Any]) -> str:
-    """TOML, as a recipe file would say it."""
-    plain = [f"{key} = {json.dumps(value)}" for key, value in values.items() if not isinstance(value, dict)]
-    tables = [
-        f"\n[{name}]\n" + "\n".join(f"{key} = {_toml(value)}" for key, value in inner.items())
-        for name, inner in values.items()
-        if isinstance(inner, dict)
-    ]
-    return "\n".join(plain + tables)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {json.dumps(item)}" for key, item in value.items()) + "}"
-    return json.dumps(value)
 
 
 def _interval(result: Mapping[str, Any]) -> str:

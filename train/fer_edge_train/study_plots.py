@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator
 
-from fer_edge_train.plots import _SETTINGS, BLUE, INK, ORANGE, _figure, _svg
+from fer_edge_train.plots import BLUE, INK, ORANGE, SETTINGS, new_figure, to_svg
 
 COLOURS = (BLUE, ORANGE, "#10b981", "#ef4444", "#a855f7", "#64748b", "#ec4899", "#84cc16", "#a16207", "#06b6d4")
 _STYLES = ("-", "--", ":", "-.")
@@ -213,10 +213,10 @@ def _points(axes: Any, shots: Sequence[Shot]) -> None:
 
 
 def _drawn(name: str, caption: str, draw: Callable[[Any], None], height: float) -> Plot:
-    with mpl.rc_context(_SETTINGS):
-        figure, axes = _figure(_WIDTH, height)
+    with mpl.rc_context(SETTINGS):
+        figure, axes = new_figure(_WIDTH, height)
         draw(axes)
-        svg = _svg(figure, caption)
+        svg = to_svg(figure, caption)
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=150, facecolor="white")
         return Plot(name, caption, svg, png.getvalue())

@@ -1,0 +1,41 @@
+"""Every recipe trains on real faces and its run exports, on TensorFlow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fer_edge_train.config import recipe_names
+from small_recipes import export_small, some_rows, train_small
+
+pytestmark = [pytest.mark.train, pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return some_rows(tmp_path_factory.mktemp("rows"))
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_recipe_trains_on_real_faces_and_its_run_exports(recipe: str, rows: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    metrics = train_small(recipe, rows, run)
+
+    binary = "binary" in recipe
+    assert len(metrics["history"]) == (1 if recipe in ("cnn4", "inceptionresnetv2-binary") else 2)
+    assert ("without_finetuning" in metrics) == (len(metrics["history"]) == 2)
+    assert metrics["PrivateTest"]["n"] == (8 if binary else 28)
+    assert set(metrics["PrivateTest"]["protocols"]) == {"single crop", "flip", "TenCrop"}
+    record = json.loads((run / "config.json").read_text())
+    assert record["versions"]["backend"] == "tensorflow"
+    assert record["versions"]["device"]
+    assert (run / "report.html").read_text().count("<svg") > 3
+    if recipe == "inceptionresnetv2-binary":
+        return  # the same network as its -finetune sister, and the slowest conversion of all
+
+    manifest = export_small(run, tmp_path / "bundle")
+
+    assert manifest["task"] == ("valence2" if binary else "emotion7")
+    assert {artefact["precision"] for artefact in manifest["artefacts"]} >= {"int8"}
