@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-
 from places import ROOT
 
 FER2013 = ROOT.parent / "shared" / "data" / "fer2013.parquet"

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from small_recipes import export_small, some_rows, train_small
 
 pytestmark = [pytest.mark.train, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -40,6 +39,10 @@ def test_training_loads_no_tensorflow_on_another_backend(backend: str) -> None:
 
     code = "import sys, fer_edge_train.trainer, fer_edge_train.report; print('tensorflow' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"KERAS_BACKEND": backend}, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == "False"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from fer_edge_runtime.errors import MissingPackageError
+from fer_edge_runtime.errors import ConfigError, MissingPackageError
 
 EXIT_INTERRUPTED = 130
 
@@ -30,6 +33,26 @@ def need(packages: tuple[str, ...], extra: str) -> None:
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise MissingPackageError(package, extra)
+
+
+def need_backend() -> None:
+    """Refuse early when the library that Keras is to compute with is missing."""
+    backend = os.environ.get("KERAS_BACKEND") or _backend_of_settings()
+    if importlib.util.find_spec(backend) is not None:
+        return
+    if backend == "tensorflow":
+        raise MissingPackageError(backend, "train", "Keras's backend; KERAS_BACKEND=jax or torch chooses another")
+    raise ConfigError(
+        f"Keras is to compute with '{backend}' (KERAS_BACKEND), which is not installed. Install it with: pip install {backend}"
+    )
+
+
+def _backend_of_settings() -> str:
+    settings = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    try:
+        return str(json.loads(settings.read_text())["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
 
 
 class Display:

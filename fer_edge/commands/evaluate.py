@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge import __version__
-from fer_edge.commands.display import Display, interruptible, need
+from fer_edge.commands.display import Display, interruptible, need, need_backend
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fer_edge_train.data import FaceDataset
 
 _PROTOCOLS = {"single": ("single crop",), "flip": ("flip",), "tencrop": ("TenCrop",), "all": ("single crop", "flip", "TenCrop")}  # fmt: skip
-_READERS = {".parquet": "pyarrow", ".csv": "pandas"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +44,8 @@ class EvaluateOptions:
 def evaluate_command(options: EvaluateOptions) -> None:
     """Read the data, ask every classifier, print a table and write what was asked for."""
     _check_outputs(options)
-    if options.data.suffix in _READERS:
-        need((_READERS[options.data.suffix],), "train")
+    if options.data.suffix == ".parquet":
+        need(("pyarrow",), "train")
     with interruptible("nothing was written."), Display() as display:
         record = _evaluate(options, display)
     if options.json:
@@ -105,13 +104,22 @@ def _read(options: EvaluateOptions, subject: Subject, display: Display) -> tuple
     from fer_edge_train.evaluation import match_labels
 
     display.say(f"Reading {options.data} …")
-    data = load_dataset(options.data) if subject.recipe is None else _load(options, subject.recipe, display)
+    data = (
+        load_dataset(options.data, parts=_parts(options))
+        if subject.recipe is None
+        else _load(options, subject.recipe, display)
+    )
     digest = data.digest()
     if subject.digest and digest != subject.digest:
         display.say(
             f"This is not the data that {subject.name} was trained on (its digest differs): a cross-data-set figure."
         )
     return match_labels(data, subject.labels, model=f"the {subject.kind} {subject.name}"), digest
+
+
+def _parts(options: EvaluateOptions) -> tuple[str, ...]:
+    """The parts that the data set must have; one of tests alone is welcome."""
+    return () if options.split == "all" else (options.split,)
 
 
 def _load(options: EvaluateOptions, recipe: TrainConfig, display: Display) -> FaceDataset:
@@ -121,15 +129,16 @@ def _load(options: EvaluateOptions, recipe: TrainConfig, display: Display) -> Fa
     def load(config: TrainConfig) -> FaceDataset:
         return load_for(
             config, options.data, skip_bad=options.skip_bad, ferplus=options.ferplus, say=display.say, progress=display.progress,
+            parts=_parts(options),
         )  # fmt: skip
 
     try:
         return load(recipe)
-    except DataError:
+    except DataError as error:
         if recipe.data.ferplus != "soft7" or options.ferplus:
             raise
         data = load(replace(recipe, data=replace(recipe.data, ferplus="none")))
-        display.say(f"{options.data} has no FER+ votes; the labels are the same without them.")
+        display.say(f"Without the votes of FER+, which change no label: {error}")
         return data
 
 
@@ -137,6 +146,7 @@ def _open(subject: Subject) -> list[Classifier]:
     if subject.kind == "bundle":
         return subject.open()
     need(("keras",), "train")
+    need_backend()
     from fer_edge_train.quiet import quiet
 
     with quiet():

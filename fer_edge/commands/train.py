@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.commands.display import Display, interruptible, need
+from fer_edge.commands.display import Display, interruptible, need, need_backend
 from fer_edge_runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def train_command(options: TrainOptions) -> None:
         missing = "--data" if options.data is None else "--out"
         raise ConfigError(f"{missing} is missing: fer-edge train {options.recipe} --data DATA --out RUN")
     need(_PACKAGES, "train")
+    need_backend()
     with interruptible(_advice(options)):
         _train(options, options.recipe, options.data)
 
@@ -92,7 +93,9 @@ def _train(options: TrainOptions, recipe: str, data: Path) -> None:
             config, data, skip_bad=options.skip_bad, ferplus=options.ferplus, say=display.say, progress=display.progress
         )
         display.say(_balance(faces.counts()))
-        if not (options.resume or options.dry_run):
+        if config.split == "usage" and not (
+            data.is_dir() or options.resume or options.dry_run
+        ):  # the parts that inspect shows
             _warn_of_leaks(faces, display)
         from fer_edge_train.quiet import quiet
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.commands.display import Display, interruptible, need
+from fer_edge.commands.display import Display, interruptible, need, need_backend
 from fer_edge_runtime.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def tune_command(options: TuneOptions) -> None:
     if options.trials < 1 or options.timeout < 0 or options.rows < 0:
         raise ConfigError("--trials must be 1 or more, --timeout and --rows 0 or more.")
     need(_PACKAGES, "train")
+    need_backend()
     from fer_edge_train.config import load_recipe, override
 
     config = override(load_recipe(options.recipe), weights=options.weights)

@@ -61,12 +61,13 @@ def test_mixup_blends_faces_and_targets_by_the_same_share() -> None:
     images = np.where(labels, 200, 0).astype(np.uint8)[:, None, None] * np.ones((1, 48, 48), np.uint8)
     config = replace(MIXED, batch_size=rows)
 
-    faces, targets, _ = Batches(
-        images, np.eye(2, dtype=np.float32)[labels], np.ones(rows, np.float32), labels, config, 3
+    faces, targets, weights = Batches(
+        images, np.eye(2, dtype=np.float32)[labels], 1 + 2 * labels.astype(np.float32), labels, config, 3
     )[0]
 
     assert targets.sum(axis=1) == pytest.approx(1)
     assert np.abs(faces[:, 0, 0, 0] - 200 * targets[:, 1]).max() <= 1
+    assert weights == pytest.approx(1 + 2 * targets[:, 1], abs=1e-5), "a blend weighs what its parts weigh"
     assert np.any((targets[:, 1] > 0.05) & (targets[:, 1] < 0.95))
 
 

@@ -17,12 +17,16 @@ import json, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from dataclasses import replace
+import numpy as np
 from drawn import TINY, drawn_dataset
+from fer_edge_train.labels import take
 from fer_edge_train.trainer import Listener, train
 said = []
 config = replace(TINY, batch_size=int(sys.argv[3]), finetune=replace(TINY.finetune, epochs=1))
-metrics = train(config, drawn_dataset(training=14, selection=4, test=4), Path(sys.argv[2]), listener=Listener(say=said.append))
-print(json.dumps({"said": said, "history": metrics["history"], "n": metrics["PublicTest"]["n"]}))
+faces = drawn_dataset(training=14, selection=4, test=4)
+faces = take(faces, np.flatnonzero(np.arange(len(faces.labels)) != len(faces.labels) - 1))  # 27 faces: two devices cannot halve them
+metrics = train(config, faces, Path(sys.argv[2]), listener=Listener(say=said.append))
+print(json.dumps({"said": said, "history": metrics["history"], "n": metrics["PrivateTest"]["n"]}))
 """
 
 
@@ -48,7 +52,7 @@ def test_two_devices_train_as_one_does(tmp_path: Path) -> None:
     assert not any("shared by" in sentence for sentence in runs[0]["said"])
     losses = [[row["loss"] for row in run["history"]] for run in runs]
     assert losses[0] == pytest.approx(losses[1], abs=0.02)  # the same faces in the same batches, other sums
-    assert runs[1]["n"] == 28
+    assert runs[1]["n"] == 27
 
 
 def test_batch_that_two_devices_cannot_share_is_refused(tmp_path: Path) -> None:

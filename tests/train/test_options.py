@@ -137,7 +137,7 @@ def test_student_learns_from_a_run_and_from_saved_probabilities(
     graph = keras.models.load_model(teacher / "model.keras")
     images, _ = faces.part("Training")
     saved = tmp_path / "teacher.npz"
-    mean = (predict(graph, images) + predict(graph, images[:, :, ::-1])) / 2
+    mean = (predict(graph, images, 32) + predict(graph, images[:, :, ::-1], 32)) / 2
     np.savez(saved, probabilities=mean, names=np.array(faces.names), digest=faces.digest())
     histories = []
     for name, teachers in (
@@ -155,6 +155,8 @@ def test_student_learns_from_a_run_and_from_saved_probabilities(
 
 
 def test_teachers_that_do_not_fit_are_refused(tmp_path: Path, faces: FaceDataset, teacher: Path) -> None:
+    other = drawn_dataset(training=14, selection=4, test=4, seed=5)
+
     def attempt(data: FaceDataset, *teachers: Path) -> None:
         config = replace(SHORT, distill=Distill(tuple(map(str, teachers))))
         train(config, data, tmp_path / "run", listener=SILENT)
@@ -169,6 +171,8 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path: Path, faces: FaceDataset
         attempt(faces, tmp_path / "missing.npz")
     with pytest.raises(DataError, match="made from other rows than these 98"):
         attempt(faces, tmp_path / "short.npz")
+    with pytest.raises(DataError, match="was trained on other rows or another split.*--save-probabilities"):
+        attempt(other, teacher)
     with pytest.raises(DataError, match="not a run folder"):
         attempt(faces, tmp_path)
 
@@ -184,7 +188,7 @@ def test_loss_that_is_no_number_ends_the_run_with_advice_and_keeps_what_was_done
     )
     broken = replace(faces, targets=np.full((len(faces.labels), 7), np.nan, np.float32))
 
-    with pytest.raises(ConfigError, match="The loss became nan in head 1/1, step 1.*learning rate"):
+    with pytest.raises(ConfigError, match="head 1/1: the loss of step 1 gave NaN or infinity.*learning rate"):
         train(config, broken, tmp_path / "run", listener=SILENT)
 
     assert sorted(entry.name for entry in (tmp_path / "run").iterdir()) == ["config.json"]

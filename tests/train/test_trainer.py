@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import resource
@@ -137,6 +138,7 @@ def test_resume_after_a_crash_between_model_and_progress_repeats_the_epoch(
     # The third epoch's model was written, the process died before progress.json was; and half of another file is there.
     shutil.copyfile(finished / "last-4.keras", out / "last-3.keras")
     (out / ".model.tmp123.keras").write_bytes(b"half")
+    shutil.copyfile(finished / "last-4.keras", out / "best-3.keras")
 
     metrics = train(TINY, faces, out, listener=SILENT, resume=True)
 
@@ -169,6 +171,24 @@ def test_resume_of_a_complete_run_changes_nothing(tmp_path: Path, faces: FaceDat
     assert metrics == read_json(finished / "metrics.json")
     assert {name: (out / name).read_bytes() for name in before} == before
     assert said == [f"The run in {out} is already complete."]
+
+
+def test_recipe_that_only_describes_itself_otherwise_resumes(
+    tmp_path: Path, faces: FaceDataset, finished: Path
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "run")
+    config = replace(TINY, reproduces="the same, in other words", expects="more", name="copy")
+
+    assert train(config, faces, out, listener=SILENT, resume=True) == read_json(finished / "metrics.json")
+
+
+def test_logs_hold_every_epoch_for_other_tools(finished: Path) -> None:
+    rows = list(csv.DictReader((finished / "history.csv").open()))
+    events = (finished / "tensorboard" / "events.out.tfevents.0.fer-edge").read_bytes()
+
+    assert [(row["stage"], row["epoch"]) for row in rows] == [("head", "1"), *(("finetune", str(n)) for n in (1, 2, 3))]
+    assert events.count(b"public_accuracy") == 4
+    assert b"brain.Event:2" in events
 
 
 def test_existing_run_without_resume_is_refused(faces: FaceDataset, finished: Path) -> None:

@@ -43,10 +43,11 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
         """(B, 48, 48, 1) uint8 faces, (B, K) targets, (B,) weights."""
         rows = self._order[index * self._size : (index + 1) * self._size]
-        images, targets = self._images[rows], self._targets[rows]
+        images, targets, weights = self._images[rows], self._targets[rows], self._weights[rows]
         if self._mixup:
-            images, targets = _mix(images, targets, self._mixup, np.random.default_rng([self._seed, index]))
-        return images[..., None], targets, self._weights[rows]
+            random = np.random.default_rng([self._seed, index])
+            images, targets, weights = _mix(images, targets, weights, self._mixup, random)
+        return images[..., None], targets, weights
 
 
 def steps_per_epoch(rows: int, batch_size: int) -> int:
@@ -61,11 +62,16 @@ def _balanced(labels: NDArray[np.int64], random: np.random.Generator) -> NDArray
 
 
 def _mix(
-    images: NDArray[np.uint8], targets: NDArray[np.float32], alpha: float, random: np.random.Generator
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Mixup: every face blended with another of the batch, and its target likewise (arXiv 1710.09412)."""
+    images: NDArray[np.uint8], targets: NDArray[np.float32], weights: NDArray[np.float32], alpha: float,
+    random: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
+    """Mixup: every face blended with another of the batch, its target and weight likewise (arXiv 1710.09412)."""
     share = random.beta(alpha, alpha, len(images)).astype(np.float32)
     other = random.permutation(len(images))
-    of_pixels, of_targets = share[:, None, None], share[:, None]
-    mixed = images * of_pixels + images[other] * (1 - of_pixels)
-    return np.rint(mixed).astype(np.uint8), targets * of_targets + targets[other] * (1 - of_targets)
+
+    def blend(array: NDArray[np.float32]) -> NDArray[np.float32]:
+        own = share.reshape(-1, *[1] * (array.ndim - 1))
+        return array * own + array[other] * (1 - own)
+
+    mixed = np.rint(blend(images.astype(np.float32))).astype(np.uint8)
+    return mixed, blend(targets), blend(weights)

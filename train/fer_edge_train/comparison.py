@@ -173,9 +173,7 @@ def _warnings(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     if not _same(runs, lambda run: run["dataset_digest"]):
         splits = {run["split_hash"] for run in runs} - {None}
         if _same(runs, lambda run: run["counts"]) and len(splits) < 2:
-            found.append(
-                "The runs have the same split but not the same pixels or targets, as after alignment or with FER+ votes."
-            )
+            found.append("The runs have the same split but not the same pixels, as after alignment.")
         else:
             found.append(
                 "The runs were not trained and tested on the same rows (another split or other data): a difference between them is not the recipe's alone."

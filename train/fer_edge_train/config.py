@@ -153,6 +153,7 @@ class TrainConfig:
     """A whole recipe. See ``recipes/*.toml`` for the ones that ship.
 
     Attributes:
+        name: of the recipe that was started from; its file's name, whatever the file says.
         reproduces: the system that the recipe follows.
         expects: the result to expect, and where.
         architecture: a key of `fer_edge_train.architectures.BACKBONES`.
@@ -166,7 +167,7 @@ class TrainConfig:
         dropout: rate before the scores, and after every dense layer.
         label_smoothing: share of the target spread over all classes.
         class_weights: loss weight by inverse class frequency: ``none``, its root ``sqrt``, or ``balanced``.
-        sampling: ``balanced`` draws every class equally often.
+        sampling: ``balanced`` draws every class equally often, in place of class weights.
         focal: gamma of the focal loss (arXiv 1708.02002); 0 is plain cross-entropy.
         ema: momentum of an average of the weights, which is what is evaluated and kept; 0 is none.
         monitor: what chooses the best epoch and stops a stage: validation ``accuracy`` or ``loss``.
@@ -174,6 +175,7 @@ class TrainConfig:
     """
 
     architecture: str
+    name: str = ""
     reproduces: str = ""
     expects: str = ""
     weights: str = "none"
@@ -296,7 +298,7 @@ def load_recipe(name_or_path: str) -> TrainConfig:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"The recipe {name_or_path} is not valid TOML: {error}.") from error
-    return TrainConfig.from_dict(values, where=name_or_path)
+    return replace(TrainConfig.from_dict(values, where=name_or_path), name=path.stem)
 
 
 def override(config: TrainConfig, **changes: Any) -> TrainConfig:

@@ -29,6 +29,7 @@ def _nothing(*_: Any) -> None:
 def load_for(
     config: TrainConfig, path: Path, *, skip_bad: bool = False, ferplus: Path | None = None,
     say: Callable[[str], None] = _nothing, progress: Callable[[str, int, int], None] = _nothing,
+    parts: tuple[str, ...] = USAGES,
 ) -> FaceDataset:  # fmt: skip
     """Read what a recipe learns from; training, export and evaluation get the same rows from the same recipe and path.
 
@@ -40,6 +41,7 @@ def load_for(
         ferplus: the votes of FER+ when they are not beside the data.
         say: receives what was left out or changed.
         progress: receives a title, faces done and faces in all while faces are aligned.
+        parts: those that must not be empty.
 
     Raises:
         DataError: the data set is missing, of no known form, has broken rows, no votes, too few rows or an empty part.
@@ -63,25 +65,26 @@ def load_for(
         images, found = align_faces(data.images, options.align, progress=show)
         say(f"{found.sum():,} of {len(images):,} faces were found and straightened; the others stay as they are.")
         data = replace(data, images=images)
-    data = _split(data, config.split, config.seed)
+    data = _split(data, config.split, config.seed, parts)
     if data.targets is not None:
         certain = np.eye(len(data.names), dtype=np.float32)[data.labels]
         data = replace(data, targets=np.where((data.usage == "Training")[:, None], data.targets, certain))
     return data
 
 
-def load_dataset(path: Path, *, split: str = "usage", seed: int = 7) -> FaceDataset:
+def load_dataset(path: Path, *, split: str = "usage", seed: int = 7, parts: tuple[str, ...] = USAGES) -> FaceDataset:
     """Read a data set with its own classes and labels; see `load_for` for the forms.
 
     Args:
         path: file or folder.
         split: see `fer_edge_train.splits.split_rows`.
         seed: of the split.
+        parts: those that must not be empty.
 
     Raises:
         DataError: see `load_for`.
     """
-    return _split(usable(path).faces, split, seed)
+    return _split(usable(path).faces, split, seed, parts)
 
 
 def usable(path: Path, *, skip_bad: bool = False, say: Callable[[str], None] = _nothing) -> Rows:
@@ -111,16 +114,23 @@ def listed_problems(rows: Rows) -> str:
     return "\n".join([f"{rows.faces.source}: {len(rows.broken):,} of {total:,} rows cannot be used:", *lines])
 
 
-def _split(data: FaceDataset, split: str, seed: int) -> FaceDataset:
+def _split(data: FaceDataset, split: str, seed: int, parts: tuple[str, ...]) -> FaceDataset:
     folders = Path(data.source).is_dir()
     usage = split_rows(data.usage, data.labels, split, seed)
     if folders and split == "usage":
         usage = fill_missing(usage, data.labels, seed)
-    for part in USAGES:
+    for part in parts:
         if not np.any(usage == part):
             found = ", ".join(sorted(set(usage.tolist()))) or "no rows at all"
             hint = (
                 "Try split = '80-20'." if split == "usage" and not folders else "Give more faces of each class."
             )  # fmt: skip
             raise DataError(f"{data.source} has no rows for {part}; found: {found}. {hint}")
+        missing = set(range(len(data.names))) - set(data.labels[usage == part].tolist())
+        if missing and not np.array_equal(usage, data.usage):  # a part that was made here
+            names = ", ".join(data.names[label] for label in sorted(missing))
+            raise DataError(
+                f"{data.source} has too few faces of {names} to share out: none would be in {part}. Five of a class are enough; give "
+                "more, or leave the class out with data.classes."
+            )
     return replace(data, usage=usage)

@@ -32,6 +32,12 @@ def use_all_devices(batch_size: int, say: Callable[[str], None]) -> None:
     say(f"Every batch is shared by {len(devices)} devices: {', '.join(devices)}.")
 
 
+def use_one_device() -> None:
+    """End the sharing: what follows, such as an evaluation, has batches of any size."""
+    if keras.distribution.distribution() is not None:
+        keras.distribution.set_distribution(None)
+
+
 def describe_device() -> str:
     """The accelerators as Keras names them, or the processor and its cores; Keras cannot list torch's devices."""
     devices = _devices()

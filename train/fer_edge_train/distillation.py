@@ -35,6 +35,12 @@ def _of_run(path: Path, data: FaceDataset) -> NDArray[np.float32]:
     """Mean of every training face and its mirror, by a finished run."""
     run, _, record = load_run(path)
     _check_names(path, tuple(record["labels"]), data)
+    if record["dataset_digest"] != data.digest():
+        raise DataError(
+            f"The teacher {path} was trained on other rows or another split: faces that this run is tested on may be among those it "
+            "learned. If you know that they are not, give its saved probabilities: fer-edge evaluate RUN --data … --split Training "
+            "--save-probabilities FILE.npz"
+        )
     predict, (faces, _) = keras_predictor(run.best_model), data.part("Training")
     return predict_protocols(predict, faces, protocols=("flip",), progress=lambda *_: None)["flip"]
 

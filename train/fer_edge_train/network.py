@@ -131,6 +131,13 @@ def _load_backbone(backbone: keras.Model, weights: Path) -> None:
     try:
         backbone.load_weights(weights)
     except (ValueError, OSError, KeyError) as error:
-        raise DataError(f"{weights} does not fit {backbone.name}: {error}") from error
+        raise DataError(f"{weights} does not fit {backbone.name}: {_reason(error)}") from error
     if all(np.array_equal(old, new) for old, new in zip(before, backbone.get_weights(), strict=True)):
         raise DataError(f"{weights} holds no weights of {backbone.name}: nothing in it fits.")
+
+
+def _reason(error: Exception) -> str:
+    """The sentence that matters: Keras's messages go on with lists of layers and their values."""
+    paragraphs = [part.strip() for part in str(error).split("\n\n") if part.strip()] or [type(error).__name__]
+    example = paragraphs[1] if len(paragraphs) > 1 and paragraphs[0].endswith(":") else paragraphs[0]
+    return " ".join(example.partition(" Target variable")[0].split())[:300]

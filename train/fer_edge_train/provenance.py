@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 import subprocess
-from importlib import metadata
+from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -20,18 +20,27 @@ def versions() -> dict[str, str]:
     backend = keras.backend.backend()
     return {
         "python": platform.python_version(), "machine": platform.machine(), "device": describe_device(), "keras": keras.__version__,
-        "backend": backend, backend: metadata.version(backend), "numpy": np.__version__,
+        "backend": backend, backend: import_module(backend).__version__, "numpy": np.__version__,
     }  # fmt: skip
 
 
 def git_commit() -> str | None:
-    """The commit of the source checkout this package runs from; None when it was installed from a wheel."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    """The commit of the source checkout this package runs from, ``-dirty`` when files differ; None outside a checkout."""
+    here = Path(__file__)
+    if _git(here.parent, "ls-files", "--error-unmatch", here.name) is None:
+        return None  # installed, perhaps below somebody else's repository
+    return _git(here.parent, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
-    except (OSError, subprocess.TimeoutExpired):
+        found = subprocess.run(  # noqa: S603
+            ["git", "-C", str(folder), *arguments],  # noqa: S607
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
+    return found.stdout.strip()
 
 
 def split_hash(data: FaceDataset) -> str:

@@ -267,7 +267,9 @@ def class_folders(root: Path) -> tuple[str, ...]:
     """Names of the folders in a folder, the hidden ones left out."""
     if not root.is_dir():
         return ()
-    return tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+    return tuple(
+        sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
+    )
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -15,6 +15,8 @@ from typing import Any
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 from fer_edge_train.config import TrainConfig
 
+WORDS = ("name", "reproduces", "expects")  # of a recipe: they say what it is and change nothing
+
 
 @dataclass(slots=True)
 class Progress:
@@ -89,6 +91,8 @@ class RunFolder:
             ConfigError: the folder holds a run and ``resume`` is off, or it was made by another recipe or data set.
             DataError: the run's own files are damaged.
         """
+        for leftover in self.path.glob(".*.tmp*"):  # of a process that was killed while it wrote
+            leftover.unlink(missing_ok=True)
         present = sorted(entry.name for entry in self.path.iterdir())
         if self.config_file.name not in present:
             if present:
@@ -99,15 +103,14 @@ class RunFolder:
                 f"{self.path} already holds a training run. Continue it with --resume, or name another --out."
             )
         self._check_same(config, digest)
-        for leftover in self.path.glob(".*.tmp*"):  # of a process that was killed while it wrote
-            leftover.unlink(missing_ok=True)
         return self._read_progress()
 
     def _check_same(self, config: TrainConfig, digest: str) -> None:
         before = read_json(self.config_file)
         recipe = TrainConfig.from_dict(before.get("config", {}), where=str(self.config_file))
         old, new = _flat(recipe.to_dict()), _flat(config.to_dict())
-        changed = [f"{key} = {old[key]!r}, now {new[key]!r}" for key in new if old[key] != new[key]]
+        keys = [key for key in {**old, **new} if key not in WORDS and old.get(key) != new.get(key)]
+        changed = [f"{key} = {old.get(key)!r}, now {new.get(key)!r}" for key in keys]
         if changed:
             raise ConfigError(
                 f"{self.path} was started with another recipe ({'; '.join(changed)}); --resume needs the same one. "
@@ -127,6 +130,9 @@ class RunFolder:
         except TypeError as error:
             raise DataError(f"{self.progress_file} is not what fer-edge train wrote: {error}.") from error
         self._keep_best(progress)  # in case the process ended right after its last commit
+        for model in [*self.path.glob("last-*.keras"), *self.path.glob("best-*.keras")]:
+            if model.name != progress.last_model:  # of an epoch that was not finished
+                model.unlink()
         return progress
 
     def save_model(self, model: Any, path: Path) -> None:

@@ -18,7 +18,7 @@ from fer_edge_runtime.errors import ConfigError, DataError
 from fer_edge_train.batches import Batches, steps_per_epoch
 from fer_edge_train.config import Stage, TrainConfig
 from fer_edge_train.data import FaceDataset
-from fer_edge_train.devices import use_all_devices
+from fer_edge_train.devices import use_all_devices, use_one_device
 from fer_edge_train.distillation import teacher_targets
 from fer_edge_train.evaluation import finish_run
 from fer_edge_train.losses import FaceLoss, label_accuracy
@@ -67,6 +67,13 @@ class _Task:
     names: tuple[str, ...]
 
 
+def _no_number(what: str, title: str) -> str:
+    return (
+        f"{title}: {what} gave NaN or infinity, nothing is learned from here on. Lower the learning rate of this stage, or use "
+        "precision = 'float32'. Finished epochs are kept."
+    )
+
+
 class _Watch(keras.callbacks.Callback):
     """Shows every step, stops at a loss that is no number, and holds the weights before Keras averages them."""
 
@@ -79,10 +86,7 @@ class _Watch(keras.callbacks.Callback):
         logs = logs or {}
         loss = float(logs.get("loss", 0))
         if not math.isfinite(loss):
-            raise ConfigError(
-                f"The loss became {loss} in {self._title}, step {batch + 1}: nothing is learned from here on. Lower the "
-                "learning rate of this stage, or use precision = 'float32'. Finished epochs are kept."
-            )
+            raise ConfigError(_no_number(f"the loss of step {batch + 1}", self._title))
         self._listener.step(loss, float(logs.get("label_accuracy", 0)))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -114,6 +118,7 @@ def train(
                 _train_stages(config, data, run, progress, digest, listener)
         finally:
             keras.config.set_dtype_policy("float32")
+            use_one_device()
         if not finish:
             return {}
         for kept in (run.best_model, run.head_model):
@@ -187,7 +192,7 @@ def _run_stage(
     progress: Progress, listener: Listener,
 ) -> None:  # fmt: skip
     config, name = task.config, progress.stage
-    logs = RunLogs(run.path)
+    logs = RunLogs(run.path, progress.history)
     while progress.epoch < stage.epochs and not (stage.patience and progress.stale_epochs >= stage.patience):
         began = time.perf_counter()
         title = f"{stage_title(name)} {progress.epoch + 1}/{stage.epochs}"
@@ -198,7 +203,11 @@ def _run_stage(
         watch = _Watch(listener, title)
         log = graph.fit(batches, shuffle=False, verbose=0, callbacks=[watch]).history
         rate = float(keras.ops.convert_to_numpy(graph.optimizer.learning_rate))
-        probabilities = predict(graph, task.checked)  # with averaged weights where the recipe asks for them
+        probabilities = predict(
+            graph, task.checked, config.batch_size
+        )  # by averaged weights where the recipe asks for them
+        if not np.isfinite(probabilities).all():
+            raise ConfigError(_no_number("validation", title))
         result = evaluate(task.expected, probabilities, task.names)
         progress.epoch += 1
         row = {
@@ -225,8 +234,13 @@ def _run_stage(
         listener.epoch(row)
         listener.say(
             f"{title}: loss {row['loss']:.3f}, train {row['accuracy']:.1%}, PublicTest {row['public_accuracy']:.2%}"
-            f"{' (best so far)' if better else ''}, {row['seconds']:.0f} s"
+            f"{' (best so far)' if better else ''}, {row['seconds']:.0f} s{_time_left(stage, progress)}"
         )
+
+
+def _time_left(stage: Stage, progress: Progress) -> str:
+    left = (stage.epochs - progress.epoch) * progress.history[-1]["seconds"]
+    return f", {left / 60:.0f} min left of this stage at most" if left else ""
 
 
 def _time_to_slow(stale_epochs: int, patience: int) -> bool:
@@ -242,7 +256,8 @@ def _task(config: TrainConfig, data: FaceDataset) -> _Task:
         targets = np.eye(classes, dtype=np.float32)[labels]
     else:
         targets = data.targets[data.usage == "Training"].astype(np.float32)
-    by_class = class_weights(labels, classes, config.class_weights)
+    mode = "none" if config.sampling == "balanced" else config.class_weights  # one correction is enough
+    by_class = class_weights(labels, classes, mode)
     weights = (targets @ by_class).astype(np.float32)
     if config.distill.teachers:
         targets = np.concatenate([targets, teacher_targets(config.distill, data)], axis=1)
@@ -257,12 +272,13 @@ def class_weights(labels: NDArray[np.int64], classes: int, mode: str) -> NDArray
     return np.asarray(weight * counts.sum() / (weight * counts).sum(), np.float32)
 
 
-def predict(graph: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+def predict(graph: keras.Model, images: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
     """(N, classes) probabilities of (N, 48, 48) uint8 faces.
 
-    The last batch is filled up, so that a backend that compiles a program for every shape compiles one.
+    Batches are multiples of ``batch_size``, which all devices can share, and the last one is filled up, so that a backend
+    that compiles a program for every shape compiles one.
     """
-    batch = min(EVALUATION_BATCH, len(images))
+    batch = batch_size * max(1, EVALUATION_BATCH // batch_size)
     filled = np.resize(images, (-(-len(images) // batch) * batch, *images.shape[1:]))
     probabilities = graph.predict(filled[..., None], batch_size=batch, verbose=0)
     return np.asarray(probabilities, np.float32)[: len(images)]
@@ -282,7 +298,7 @@ def learning(classifier: keras.Model) -> str:
 def _load(path: Path) -> keras.Model:
     try:
         return keras.models.load_model(path)
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a Keras model: {error} Start again with another --out.") from error
 
 
