@@ -77,7 +77,7 @@ def train_table() -> str:
         "| Recipe | params | PublicTest | PrivateTest (95 %) | macro-F1 | device, time |",
         "|---|---|---|---|---|---|",
     ]
-    notes = []
+    notes, changed = [], []
     for path in sorted(RESULTS.glob("train_*.json")):
         run = read(path)
         private, recipe = run["PrivateTest"], run["recipe"]
@@ -88,15 +88,18 @@ def train_table() -> str:
             f"{private['accuracy']:.2%} ({low:.1%} to {high:.1%}) | {private['macro_f1']:.3f} | "
             f"{run['device']}, {hours(run['seconds'])} |"
         )
+        if run["changes"]:
+            changed.append(f"{run['name']} {', '.join(f'{key} {value}' for key, value in run['changes'].items())}")
         if without := run["without_finetuning"]:
             notes.append(
                 f"{run['name']} {without['PrivateTest']['accuracy']:.2%} ({run['finetuning_points']:+.1f} points by fine-tuning)"
             )
+    others = f" Other settings than the recipe's: {'; '.join(changed)}." if changed else ""
     frozen = f" The same networks without fine-tuning: {'; '.join(notes)}." if notes else ""
     return (
         "\n".join(rows)
         + "\n\nSingle crop, float32. PublicTest chose the epoch, PrivateTest was looked at once; for another split than FER2013's "
-        f"own they are its validation and test parts.{frozen}"
+        f"own they are its validation and test parts.{frozen}{others}"
     )
 
 

@@ -13,6 +13,7 @@ from drawn import SILENT, TINY, drawn_dataset
 from fer_edge_runtime.errors import DataError, OutputError
 from fer_edge_train.data import FaceDataset
 from fer_edge_train.evaluation import (
+    FINAL,
     PROTOCOLS,
     evaluate_protocols,
     finish_run,
@@ -165,7 +166,7 @@ def test_run_writes_what_it_returns_and_the_answers_behind_it(tmp_path: Path, mo
         assert {key: metrics[usage][key] for key in metrics[usage] if key != "protocols"} == evaluate(
             labels, saved[usage], faces.names
         )
-        assert list(metrics[usage]["protocols"]) == list(PROTOCOLS)
+        assert tuple(metrics[usage]["protocols"]) == FINAL[usage]
         frozen = metrics["without_finetuning"][usage]
         head = evaluate(labels, keras_predictor(run.path / "head.keras")(pictures), faces.names)
         assert (frozen["n"], frozen["confusion"]) == (n, head["confusion"])

@@ -118,7 +118,9 @@ def test_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path: Path) -> N
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    assert set(json.loads(done.stdout)) == {"head_seconds", "finetune_seconds", "total_minutes", "peak_mib"}
+    assert set(json.loads(done.stdout)) == {
+        "head_seconds", "finetune_seconds", "evaluation_seconds", "total_minutes", "peak_mib",
+    }  # fmt: skip
     assert "Stage 1, head: up to 1 epoch(s), adam at 0.01" in done.stderr
     assert "faces/s" in done.stderr
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["faces.parquet", "tiny.toml"]

@@ -183,7 +183,7 @@ def test_recipe_that_only_describes_itself_otherwise_resumes(
 
 
 def test_logs_hold_every_epoch_for_other_tools(finished: Path) -> None:
-    rows = list(csv.DictReader((finished / "history.csv").open()))
+    rows = list(csv.DictReader((finished / "history.csv").read_text().splitlines()))
     events = (finished / "tensorboard" / "events.out.tfevents.0.fer-edge").read_bytes()
 
     assert [(row["stage"], row["epoch"]) for row in rows] == [("head", "1"), *(("finetune", str(n)) for n in (1, 2, 3))]

@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
 ]
 
-RECIPE = replace(TINY, finetune=replace(TINY.finetune, epochs=1))
+RECIPE = replace(TINY, name="tiny", finetune=replace(TINY.finetune, epochs=1))
 SPACE = {"finetune.learning_rate": Range(1e-3, 2e-2), "finetune.epochs": Range(1, 2), "dropout": Range(0.1, 0.1)}
 PLAN = Search("tiny", RECIPE, SPACE, trials=2)
 QUIET = SearchListener()
@@ -288,7 +288,7 @@ def test_any_text_and_number_survive_being_written(
     words: str, names: dict[str, tuple[str, ...]], rate: float, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     recipe = replace(
-        TrainConfig("cnn4"), reproduces=words, data=replace(TINY.data, classes=names), head=replace(TINY.head, learning_rate=rate)
+        TrainConfig("cnn4", name="mine"), reproduces=words, data=replace(TINY.data, classes=names), head=replace(TINY.head, learning_rate=rate)
     )  # fmt: skip
     path = tmp_path_factory.mktemp("toml") / "recipe.toml"
     path.write_bytes(to_toml(recipe.to_dict()).encode())

@@ -153,7 +153,7 @@ class TrainConfig:
     """A whole recipe. See ``recipes/*.toml`` for the ones that ship.
 
     Attributes:
-        name: of the recipe that was started from; its file's name, whatever the file says.
+        name: of the recipe that was started from; its file's name unless the file says another.
         reproduces: the system that the recipe follows.
         expects: the result to expect, and where.
         architecture: a key of `fer_edge_train.architectures.BACKBONES`.
@@ -298,7 +298,8 @@ def load_recipe(name_or_path: str) -> TrainConfig:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"The recipe {name_or_path} is not valid TOML: {error}.") from error
-    return replace(TrainConfig.from_dict(values, where=name_or_path), name=path.stem)
+    config = TrainConfig.from_dict(values, where=name_or_path)
+    return replace(config, name=config.name or path.stem)
 
 
 def override(config: TrainConfig, **changes: Any) -> TrainConfig:
