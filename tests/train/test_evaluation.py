@@ -173,7 +173,7 @@ def test_run_writes_what_it_returns_and_the_answers_behind_it(tmp_path: Path, mo
         assert frozen["log_loss"] == pytest.approx(head["log_loss"], abs=1e-4)
     assert metrics["without_finetuning"]["best_epoch"] == "head 2"
     assert ("PrivateTest, TenCrop", 1) in titles
-    assert len(steps) == len(titles) == 8
+    assert len(steps) == len(titles) == 7
     assert all(0 <= accuracy <= 1 < loss for loss, accuracy in steps)
 
 
