@@ -103,11 +103,27 @@ def train_table() -> str:
     )
 
 
+def read_data_table() -> str:
+    values = read(RESULTS / "read_data.json")
+    machine = values["machine"]
+    forms = "; ".join(
+        f"{name} {form['seconds']:.1f} s, {form['peak_mb']:.0f} MB at the peak"
+        for name, form in values["forms"].items()
+    )
+    return f"Reading all of FER2013, the whole process: {forms} ({machine['cpu']}, {machine['cores']} cores; {machine['date']})."
+
+
 def hours(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-TABLES = {"accuracy": accuracy_table, "stages": stages_table, "startup": startup_table, "train": train_table}
+TABLES = {
+    "accuracy": accuracy_table,
+    "stages": stages_table,
+    "startup": startup_table,
+    "train": train_table,
+    "read_data": read_data_table,
+}
 
 
 def fill(text: str) -> str:
