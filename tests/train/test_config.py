@@ -23,6 +23,7 @@ from fer_edge_train.config import (
 )
 
 pytestmark = pytest.mark.train
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 RECIPE = """
 architecture = "mobilenetv2"
@@ -49,6 +50,16 @@ def test_shipped_recipes_parse_and_say_everything() -> None:
         assert config.expects
         if config.head.epochs and config.finetune.epochs:
             assert config.finetune.learning_rate < config.head.learning_rate
+
+
+def test_what_a_recipe_expects_is_what_was_measured() -> None:
+    results = {path.stem.removeprefix("train_"): json.loads(path.read_text()) for path in RESULTS.glob("train_*.json")}
+    for name in recipe_names():
+        expects = load_recipe(name).expects
+        if name in results:
+            assert f"{100 * results[name]['PrivateTest']['accuracy']:.1f} %" in expects
+        else:
+            assert expects == "not measured yet"
 
 
 def test_own_recipe_fills_in_the_defaults(tmp_path: Path) -> None:

@@ -16,14 +16,12 @@ from fer_edge_train.batches import steps_per_epoch
 from fer_edge_train.config import TrainConfig
 from fer_edge_train.data import FACE_SIZE, FaceDataset
 from fer_edge_train.devices import use_all_devices, use_one_device
+from fer_edge_train.evaluation import FINAL
 from fer_edge_train.network import build_training_model, unfreeze_top
 from fer_edge_train.trainer import EVALUATION_BATCH, compile_stage, learning, predict, stage_title
 
 _TIMED_STEPS = 3
-_VIEWS = {
-    "PublicTest": 3,
-    "PrivateTest": 13,
-}  # of `fer_edge_train.evaluation.FINAL`: a single crop, a flip's two, ten crops
+_VIEWS = {"single crop": 1, "flip": 2, "TenCrop": 10}
 
 
 def describe_plan(config: TrainConfig, versions: dict[str, str]) -> list[str]:
@@ -98,7 +96,10 @@ def _measure(config: TrainConfig, data: FaceDataset, say: Callable[[str], None])
             f"about {epoch:.0f} s an epoch, {stage.epochs} epoch(s) at most."
         )
     baseline = 1 if len(found) == 2 else 0  # once more without fine-tuning
-    looks = sum(int(np.sum(data.usage == part)) * (views + baseline) for part, views in _VIEWS.items())
+    looks = sum(
+        int(np.sum(data.usage == part)) * (sum(_VIEWS[protocol] for protocol in protocols) + baseline)
+        for part, protocols in FINAL.items()
+    )
     found["evaluation_seconds"] = round(looked_at * looks, 1)
     total += found["evaluation_seconds"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -203,9 +203,8 @@ def _run_stage(
         watch = _Watch(listener, title)
         log = graph.fit(batches, shuffle=False, verbose=0, callbacks=[watch]).history
         rate = float(keras.ops.convert_to_numpy(graph.optimizer.learning_rate))
-        probabilities = predict(
-            graph, task.checked, config.batch_size
-        )  # by averaged weights where the recipe asks for them
+        # Keras has put the averaged weights in, where the recipe asks for them.
+        probabilities = predict(graph, task.checked, config.batch_size)
         if not np.isfinite(probabilities).all():
             raise ConfigError(_no_number("validation", title))
         result = evaluate(task.expected, probabilities, task.names)
