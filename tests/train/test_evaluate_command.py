@@ -103,7 +103,9 @@ def test_recipe_of_a_bundle_regroups_the_classes_and_an_option_replaces_it(tmp_p
     command = (bundle, "--data", parquet, "--engine", "litert", "--split", "all", "--json")
 
     regrouped = np.array(printed(evaluate(*command))["results"][0]["confusion"])
-    soft_targets = evaluate(*command, "--recipe", "mobilenetv2")
+    own = tmp_path / "own.toml"
+    own.write_text('architecture = "mobilenetv2"\n[data]\nferplus = "soft7"\n')
+    soft_targets = evaluate(*command, "--recipe", own)
     plain = np.array(printed(soft_targets)["results"][0]["confusion"])
 
     assert "Without the votes of FER+, which change no label" in soft_targets.stderr

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from fer_edge_runtime.errors import ConfigError, DataError
 from fer_edge_train import tuning
-from fer_edge_train.config import TrainConfig, load_recipe, recipe_names
+from fer_edge_train.config import FineTuneStage, HeadStage, TrainConfig, load_recipe, recipe_names
 from fer_edge_train.data import FaceDataset
 from fer_edge_train.toml_text import to_toml
 from fer_edge_train.tuning import Range, Search, SearchListener, best_config, search, search_space, some_rows
@@ -50,7 +50,10 @@ def config_of(trial: Path) -> dict[str, Any]:
 
 
 def test_ranges_lie_around_the_recipe_and_are_replaced_by_those_given() -> None:
-    recipe = load_recipe("mobilenetv2")
+    recipe = TrainConfig(
+        architecture="mobilenetv2", dropout=0.3, head=HeadStage(learning_rate=1e-3),
+        finetune=FineTuneStage(learning_rate=5e-4, epochs=12),
+    )  # fmt: skip
 
     assert search_space(recipe) == {
         "head.learning_rate": Range(pytest.approx(1e-4), pytest.approx(1e-2)),
