@@ -90,6 +90,7 @@ class CardFacts:
         measured: every artefact on every split, the shipped int8 TFLite among them.
         gate: what the export gate saw.
         calibration: of the integer ranges.
+        quantization: the method that ships and what each method reached.
         sizes: artefact -> bytes, for the files in the bundle.
     """
 
@@ -104,6 +105,7 @@ class CardFacts:
     measured: Sequence[Measured]
     gate: dict[str, Any]
     calibration: dict[str, Any]
+    quantization: dict[str, Any]
     sizes: dict[str, int]
 
 
@@ -207,8 +209,21 @@ def _training(facts: CardFacts) -> str:
     return (
         f"## Training data\n\n{data}\nFile `{facts.dataset}`, digest `{facts.dataset_digest[:16]}…`; faces: {counts}.\n{_preparation(facts.recipe)}\n"
         f"## Starting weights\n\n{_weights(facts.recipe)}\n\n"
-        f"## Quantization\n\nPost-training, full integer. Ranges from {chosen['faces']} training faces, balanced over the classes "
-        f"(seed {chosen['seed']}, digest `{chosen['sha256'][:16]}…`).{onnx}"
+        f"## Quantization\n\nFull integer, one scale per channel of a kernel. Ranges of the activations from {chosen['faces']} training faces, "
+        f"balanced over the classes (seed {chosen['seed']}, digest `{chosen['sha256'][:16]}…`).{_method(facts.quantization)}{onnx}"
+    )
+
+
+def _method(quantization: dict[str, Any]) -> str:
+    """How the weights came to their integers."""
+    if "training" not in quantization:
+        return " The weights are the trained ones, rounded (post-training quantization)."
+    training, reached = quantization["training"], quantization["PublicTest"]
+    figures = ", ".join(f"{method} {accuracy:.2%}" for method, accuracy in reached.items())
+    return (
+        f" Quantization-aware training taught the rounded network the float network's answers for {training['epochs']} epoch(s) "
+        f"(Adam, {training['learning_rate']:g}, seed {training['seed']}). int8 on PublicTest: {figures}; what ships is "
+        f"{quantization['method']}."
     )
 
 

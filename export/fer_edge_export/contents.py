@@ -37,7 +37,18 @@ TASKS = {
     frozenset(("negative", "positive")): "valence2",
 }  # fmt: skip
 _FER2013_FACES = dict(zip(FER2013_LABELS, (4_953, 547, 5_121, 8_989, 6_077, 4_002, 6_198), strict=True))
-_TOOLS = ("fer-edge", "tensorflow", "keras", "tf-keras", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
+_TOOLS = (
+    "fer-edge",
+    "tensorflow",
+    "keras",
+    "tf-keras",
+    "tensorflow-model-optimization",
+    "ai-edge-litert",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +151,7 @@ def _provenance(parts: Parts) -> dict[str, Any]:
         "recipe": _without_folders(parts.source.recipe).to_dict(),
         "best_epoch": parts.source.metrics.get("best_epoch", ""),
         "trained_with": record.get("versions", {}),
-        "quantization": "post-training, full integer",
+        "quantization": {"precision": "full integer", **report["quantization"]},
         "calibration": report["calibration"],
         "gate": report["gate"],
         "framing": report["framing"],
@@ -171,6 +182,7 @@ def _card_facts(parts: Parts) -> CardFacts:
         measured=parts.measured,
         gate=parts.report["gate"],
         calibration=parts.report["calibration"],
+        quantization=parts.report["quantization"],
         sizes={name: len(content) for name, (_, content) in parts.models.items()},
     )
 

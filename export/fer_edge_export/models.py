@@ -9,11 +9,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge_export.aware import aware_model
 from fer_edge_export.bundle_writer import describe_artefact
 from fer_edge_export.calibration import Calibration
+from fer_edge_export.config import ExportConfig
 from fer_edge_export.errors import ExportError
+from fer_edge_export.evaluate import measure_artefact
+from fer_edge_export.graph import Graph, build_model, read_graph
 from fer_edge_export.onnx import MAX_MEAN_DIFFERENCE, check_onnx, convert_onnx, tensors_of
-from fer_edge_export.rebuild import rebuild_classifier
+from fer_edge_export.qat import Task, train_aware
+from fer_edge_export.ranges import Ranges, measure_ranges, with_input_grid
+from fer_edge_export.rebuild import check_equal, rebuild_classifier
+from fer_edge_export.simplify import simplify
 from fer_edge_export.source import Source
 from fer_edge_export.tflite import check_int8, convert_float, convert_int8
 from fer_edge_runtime.engines import open_engine
@@ -22,7 +29,13 @@ from fer_edge_runtime.manifest import Artefact, Preprocess, TensorSpec
 from fer_edge_runtime.preprocess import to_input
 
 INT8_TFLITE, INT8_ONNX, FLOAT_TFLITE = "model.int8.tflite", "model.int8.onnx", "model.fp32.tflite"
+PTQ, QAT = "post-training", "quantization-aware training"
+_SELECTION = "PublicTest"
 _PROBE_FACES = 64
+
+Say = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+File = tuple[Artefact, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,59 +45,132 @@ class Models:
     Attributes:
         files: name -> (manifest entry, bytes), the float32 one first.
         checks: what the checks of each found, for the report.
+        quantization: how the integers were found: the method that ships, and what each method reached.
     """
 
-    files: dict[str, tuple[Artefact, bytes]]
+    files: dict[str, File]
     checks: dict[str, Any]
+    quantization: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Classifier:
+    """A run's classifier, ready to be quantized.
+
+    Attributes:
+        model: the float `tf_keras` model, simplified.
+        graph: its steps.
+        ranges: of its activations on the calibration faces.
+        prepare: (N, 48, 48) uint8 faces to its float32 inputs.
+    """
+
+    model: Any
+    graph: Graph
+    ranges: Ranges
+    prepare: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 def make_models(
-    source: Source, spec: Preprocess, calibration: Calibration, *, with_onnx: bool, say: Callable[[str], None]
+    source: Source, spec: Preprocess, calibration: Calibration, config: ExportConfig, *, say: Say, progress: Progress
 ) -> Models:
-    """Rebuild the classifier and convert it; every result is checked.
+    """Rebuild the classifier, quantize and convert it; every result is checked.
 
     Args:
         source: the run.
         spec: how faces become inputs.
         calibration: the faces that set the integer ranges.
-        with_onnx: also make the ONNX artefact.
+        config: of the export.
         say: receives a sentence a step.
+        progress: receives a title, the steps done and the steps in all.
 
     Raises:
         ExportError: a conversion failed or its result was refused.
     """
-    size = spec.input_size
-    inputs = to_input(calibration.faces, spec, TensorSpec("faces", (size, size, spec.channels), "float32", "HWC"))
     probes = calibration.faces[:: max(1, len(calibration.faces) // _PROBE_FACES)]
-    model, difference = rebuild_classifier(
-        source.model_file,
-        source.recipe,
-        classes=len(source.data.names),
-        inputs=inputs[:: max(1, len(inputs) // _PROBE_FACES)],
-    )
-    say(f"Rebuilt {source.recipe.architecture} in tf_keras: probabilities differ by at most {difference:.1g}.")
-    checks: dict[str, Any] = {"rebuild_difference": difference}
-    contents = {FLOAT_TFLITE: convert_float(model)}
-    say(f"Converting to int8 with {len(inputs)} training faces; this takes a minute or a few.")
-    contents[INT8_TFLITE] = convert_int8(model, inputs)
-    files = {}
-    for name, content in contents.items():
-        engine = LiteRTEngine(content, name=name)
-        precision = "int8" if name == INT8_TFLITE else "float32"
-        files[name] = (
-            describe_artefact(name, content, precision=precision, input=engine.input, output=engine.output),
-            content,
-        )
-    artefact = files[INT8_TFLITE][0]
-    checks[INT8_TFLITE] = check_int8(contents[INT8_TFLITE], _at_least_three(to_input(probes, spec, artefact.input)))
+    classifier, checks = _rebuilt(source, spec, calibration, probes, say)
+    files = {FLOAT_TFLITE: _described(FLOAT_TFLITE, convert_float(classifier.model), "float32")}
+    files[INT8_TFLITE], quantization = _quantized(classifier, source, spec, config, say, progress)
+    artefact, content = files[INT8_TFLITE]
+    checks[INT8_TFLITE] = check_int8(content, _at_least_three(to_input(probes, spec, artefact.input)))
     say(f"{INT8_TFLITE}: {artefact.size_bytes / 1e6:.2f} MB, all integer.")
-    if with_onnx:
+    if config.onnx:
         entry, content, checks[INT8_ONNX] = _make_onnx(
             files[INT8_TFLITE], spec, probes, spread=checks[INT8_TFLITE]["kernel_spread"]
         )
         files[INT8_ONNX] = (entry, content)
         say(f"{INT8_ONNX}: {len(content) / 1e6:.2f} MB, all convolutions integer in ONNX Runtime.")
-    return Models(files, checks)
+    return Models(files, checks, quantization)
+
+
+def _rebuilt(
+    source: Source, spec: Preprocess, calibration: Calibration, probes: NDArray[np.uint8], say: Say
+) -> tuple[_Classifier, dict[str, Any]]:
+    size = spec.input_size
+    tensor = TensorSpec("faces", (size, size, spec.channels), "float32", "HWC")
+
+    def prepare(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return to_input(faces, spec, tensor)
+
+    inputs = prepare(probes)
+    trained, rebuilding = rebuild_classifier(
+        source.model_file, source.recipe, classes=len(source.data.names), inputs=inputs
+    )
+    graph = simplify(read_graph(trained))
+    model = build_model(graph)
+    simplifying = check_equal(model, trained, inputs, f"{source.model_file}: the simplified classifier")
+    say(
+        f"Rebuilt {source.recipe.architecture} in tf_keras, {len(trained.layers)} layers simplified to {len(model.layers)}: "
+        f"probabilities differ by at most {rebuilding:.1g} and {simplifying:.1g}."
+    )
+    ranges = measure_ranges(with_input_grid(graph), prepare(calibration.faces))
+    checks = {"rebuild_difference": rebuilding, "simplify_difference": simplifying}
+    return _Classifier(model, graph, ranges, prepare), checks
+
+
+def _quantized(
+    classifier: _Classifier, source: Source, spec: Preprocess, config: ExportConfig, say: Say, progress: Progress
+) -> tuple[File, dict[str, Any]]:
+    """The int8 TFLite model: of both methods the one that is better on PublicTest, post-training where they are equal."""
+    graphs = {PTQ: classifier.graph}
+    report: dict[str, Any] = {"method": PTQ}
+    if config.qat.epochs:
+        faces, _ = source.data.part("Training")
+        task = Task(
+            classifier.graph, classifier.ranges, classifier.model, source.model_file, faces,
+            *source.data.part(_SELECTION), classifier.prepare,
+        )  # fmt: skip
+        graphs[QAT], report["training"] = train_aware(task, config.qat, config.run, say=say, progress=progress)
+    candidates = {}
+    for method, graph in graphs.items():
+        say(f"Converting to int8 ({method}); this takes a minute or a few.")
+        content = convert_int8(aware_model(graph, classifier.ranges, round_weights=False))
+        candidates[method] = _described(INT8_TFLITE, content, "int8")
+    if len(candidates) > 1:
+        report[_SELECTION] = {
+            method: _selection_accuracy(file, source, spec, config, f"{method}, int8 on {_SELECTION}", progress)
+            for method, file in candidates.items()
+        }
+        report["method"] = max(report[_SELECTION], key=report[_SELECTION].get)
+        figures = ", ".join(f"{method} {accuracy:.2%}" for method, accuracy in report[_SELECTION].items())
+        beaten = "" if report["method"] == QAT else " Training did not pay here."
+        say(f"int8 on {_SELECTION}: {figures}. What ships: {report['method']}.{beaten}")
+    return candidates[report["method"]], report
+
+
+def _selection_accuracy(
+    file: File, source: Source, spec: Preprocess, config: ExportConfig, title: str, progress: Progress
+) -> float:
+    artefact, content = file
+    measured = measure_artefact(
+        artefact, content, source.data, _SELECTION, spec=spec, threads=config.threads,
+        progress=lambda done, total: progress(title, done, total),
+    )  # fmt: skip
+    return float(measured.result["accuracy"])
+
+
+def _described(name: str, content: bytes, precision: str) -> File:
+    engine = LiteRTEngine(content, name=name)
+    return describe_artefact(name, content, precision=precision, input=engine.input, output=engine.output), content
 
 
 def _make_onnx(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fer_edge_runtime.manifest import Preprocess
 
 SELECTION, FINAL = "PublicTest", "PrivateTest"
-_NEEDED = ("tensorflow", "keras", "tf_keras", "tf2onnx", "onnx", "onnxruntime")
+_NEEDED = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization", "tf2onnx", "onnx", "onnxruntime")
 
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -80,11 +80,12 @@ def _make_and_measure(
     from fer_edge_export.source import check_preprocessing
 
     calibration = choose_calibration(source.data, faces=config.calibration_faces, seed=config.seed)
-    models = make_models(source, spec, calibration, with_onnx=config.onnx, say=say)
+    models = make_models(source, spec, calibration, config, say=say, progress=progress)
     selection = _measure(config, models, source, SELECTION, spec=spec, say=say, progress=progress)
     gate = judge(selection, config.max_drop_points)
     report = {
-        "gate": gate, "checks": models.checks, "calibration": calibration.as_json(), SELECTION: parity(selection),
+        "gate": gate, "quantization": models.quantization, "checks": models.checks, "calibration": calibration.as_json(),
+        SELECTION: parity(selection),
         "training_graph": check_preprocessing(source, SELECTION, selection[0].result),
     }  # fmt: skip
     if not gate["passed"]:

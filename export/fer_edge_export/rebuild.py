@@ -19,7 +19,6 @@ from fer_edge_train.config import TrainConfig
 # MobileNetV2; 2e-4 (3e-5 on average) for random deep networks, which amplify rounding. A wrong weight shows as 1e-2 or more.
 MEAN_TOLERANCE = 1e-4
 MAX_TOLERANCE = 1e-3
-_SCALE_LAYER = "CustomScaleLayer"
 
 
 def rebuild_classifier(
@@ -58,15 +57,23 @@ def rebuild_classifier(
             f"number {first}. Was the run trained with another version of fer-edge?"
         )
     model.set_weights(weights)
-    model = fold_scales(model)
+    return model, check_equal(model, original, inputs, f"{model_file}: the rebuilt classifier")
+
+
+def check_equal(model: Any, original: Any, inputs: NDArray[np.float32], what: str) -> float:
+    """The largest difference of a probability between two models of the same function.
+
+    Raises:
+        ExportError: it is more than rounding (1e-4 on average, 1e-3 at most).
+    """
     differences = np.abs(predict(model, inputs) - predict(original, inputs))
     mean, worst = float(differences.mean()), float(differences.max())
     if not (mean <= MEAN_TOLERANCE and worst <= MAX_TOLERANCE):
         raise ExportError(
-            f"{model_file}: the rebuilt classifier differs from the trained one by {mean:.2g} on average and at most {worst:.2g} on "
-            f"{len(inputs)} faces ({MEAN_TOLERANCE:g} and {MAX_TOLERANCE:g} are allowed)."
+            f"{what} differs from the trained one by {mean:.2g} on average and at most {worst:.2g} on {len(inputs)} faces "
+            f"({MEAN_TOLERANCE:g} and {MAX_TOLERANCE:g} are allowed)."
         )
-    return model, worst
+    return worst
 
 
 def predict(model: Any, inputs: NDArray[np.float32], *, batch: int = 64) -> NDArray[np.float32]:
@@ -82,29 +89,6 @@ def two_scores(config: TrainConfig, weights: list[Any]) -> tuple[TrainConfig, li
     """
     halves = [np.concatenate([-array / 2, array / 2], axis=-1) for array in weights[-2:]]
     return replace(config, top=replace(config.top, sigmoid=False)), [*weights[:-2], *halves]
-
-
-def fold_scales(model: Any) -> Any:
-    """Put the scale of every ``x + scale * conv(y)`` into that convolution, which is exact: it is linear.
-
-    InceptionResNetV2 has 40 of them, in a layer of its own kind that quantization tools do not know; a plain ``Add`` is left.
-    """
-    scaled = {layer.name: layer for layer in model.layers if type(layer).__name__ == _SCALE_LAYER}
-    if not scaled:
-        return model
-
-    def plain(layer: Any) -> Any:
-        if layer.name in scaled:
-            return tf_keras.layers.Add(name=layer.name)
-        return type(layer).from_config(layer.get_config())
-
-    folded = tf_keras.models.clone_model(model, clone_function=plain)
-    folded.set_weights(model.get_weights())
-    for layer in scaled.values():
-        convolution = layer.inbound_nodes[0].inbound_layers[1]
-        weights = [array * layer.scale for array in convolution.get_weights()]
-        folded.get_layer(convolution.name).set_weights(weights)
-    return folded
 
 
 def _load(model_file: Path, architecture: str) -> Any:

@@ -1,13 +1,11 @@
 """TFLite artefacts: float32 as the reference, and full-integer int8 (int8 in, int8 out, one scale per weight channel).
 
-Quantization here is post-training: ranges come from real calibration faces. A quantization-aware model takes the same
-road through `convert_int8`, whose ranges it then brings along.
+Post-training and quantization-aware models take the same road: both bring the ranges of their activations along.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,25 +25,16 @@ def convert_float(model: Any) -> bytes:
     return _convert(tf.lite.TFLiteConverter.from_keras_model(model), "float32")
 
 
-def convert_int8(model: Any, inputs: NDArray[np.float32]) -> bytes:
-    """A `tf_keras` classifier as full-integer TFLite.
+def convert_int8(model: Any) -> bytes:
+    """A model whose activations are rounded to ranges (`fer_edge_export.aware`) as full-integer TFLite.
 
-    Args:
-        model: the classifier.
-        inputs: (N, size, size, 3) float32 in [-1, 1]: calibration faces, made by `fer_edge_runtime.preprocess.to_input`.
+    The converter takes the ranges from the model and gives every channel of a kernel the scale of its largest weight.
 
     Raises:
         ExportError: the converter failed.
     """
-
-    def representative() -> Iterator[list[NDArray[np.float32]]]:
-        for index in range(len(inputs)):
-            yield [inputs[index : index + 1]]
-
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = representative
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
     return _convert(converter, "int8")

@@ -37,7 +37,7 @@ def test_wrong_use_gives_one_sentence_and_its_exit_code(tmp_path, arguments, cod
 def test_run_folder_becomes_a_bundle_that_the_command_line_runs(tiny_run, tmp_path):
     run, _ = tiny_run
     bundle = tmp_path / "bundle"
-    done = export("--int8", "--no-onnx", run, "--out", bundle, "--max-drop", "100")
+    done = export("--int8", "--ptq", "--no-onnx", run, "--out", bundle, "--max-drop", "100")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert {path.name for path in bundle.iterdir()} == {
