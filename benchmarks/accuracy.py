@@ -13,7 +13,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from fer_edge_export.evaluate import measure_artefact
+from fer_edge_export.evaluate import measure_artefacts
 from fer_edge_runtime.bundle import load_bundle
 from fer_edge_train.data import load_dataset
 
@@ -33,8 +33,8 @@ def main() -> None:
             )
             continue
         content, spec = bundle.contents[artefact.path], bundle.manifest.preprocess
-        measured = measure_artefact(
-            artefact, content, data, str(metric["split"]), spec=spec, threads=2, progress=lambda done, total: None
+        (measured,), _ = measure_artefacts(
+            {artefact.path: (artefact, content)}, data, str(metric["split"]), spec=spec, threads=2
         )
         found = measured.result["accuracy"]
         same = abs(found - float(metric["accuracy"])) < 1e-4

@@ -37,6 +37,13 @@ class EngineName(StrEnum):
     onnx = "onnx"
 
 
+class PrecisionName(StrEnum):
+    """What an exported model computes in, besides int8."""
+
+    float32 = "float32"
+    float16 = "float16"
+
+
 class SplitName(StrEnum):
     """Which part of a data set."""
 
@@ -232,6 +239,7 @@ def export(
     max_drop: Annotated[float, typer.Option(help="Points of PublicTest accuracy that int8 may lose.")] = 1.0,
     calibration_faces: Annotated[int, typer.Option(help="Training faces that set the ranges.")] = 500,
     onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Also write the int8 ONNX model.")] = True,
+    also: Annotated[list[PrecisionName] | None, typer.Option(help="Put float models into the bundle as well.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
 ) -> None:
     """Turn a training run into a bundle that the runtime reads: int8 TFLite and ONNX, checked."""
@@ -240,7 +248,7 @@ def export(
     export_command(
         run_folder, out=out, int8=int8, data=data, ferplus=ferplus, name=name, max_drop=max_drop,
         calibration_faces=calibration_faces, ptq=ptq, qat_epochs=qat_epochs, qat_learning_rate=qat_learning_rate, onnx=onnx,
-        overwrite=overwrite,
+        also=tuple(precision.value for precision in also or ()), overwrite=overwrite,
     )  # fmt: skip
 
 

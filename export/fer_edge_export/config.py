@@ -8,6 +8,8 @@ from pathlib import Path
 
 from fer_edge_runtime.errors import ConfigError
 
+ALSO = ("float32", "float16")
+
 
 @dataclass(frozen=True, slots=True)
 class QatConfig:
@@ -54,8 +56,9 @@ class ExportConfig:
         qat: quantization-aware training; the better of it and post-training quantization ships.
         seed: of every draw.
         max_drop_points: the gate: percentage points of PublicTest accuracy that int8 may lose against float.
+        min_agreement: the gate: share of PublicTest to which int8 TFLite and int8 ONNX must give the same label.
         onnx: also make the ONNX artefact.
-        keep_float: put the float32 TFLite model into the bundle as well.
+        also: further precisions that go into the bundle: ``float32`` (both formats), ``float16`` (TFLite).
         uncertain_below: probability under which the device says ``uncertain``; None is 0.4, or 0.6 of two classes.
         threads: of the engines that evaluate.
         overwrite: replace the bundle that ``out`` holds.
@@ -73,8 +76,9 @@ class ExportConfig:
     qat: QatConfig = field(default_factory=QatConfig)
     seed: int = 7
     max_drop_points: float = 1.0
+    min_agreement: float = 0.98
     onnx: bool = True
-    keep_float: bool = False
+    also: tuple[str, ...] = ()
     uncertain_below: float | None = None
     threads: int = 2
     overwrite: bool = False
@@ -90,6 +94,8 @@ class ExportConfig:
                 math.isfinite(self.max_drop_points),
                 "a finite number of percentage points",
             ),
+            ("min_agreement", self.min_agreement, 0 <= self.min_agreement <= 1, "0 to 1"),
+            ("also", self.also, set(self.also) <= set(ALSO), " and ".join(ALSO)),
             ("uncertain_below", self.uncertain_below, 0 <= (self.uncertain_below or 0) <= 1, "0 to 1"),
             ("threads", self.threads, self.threads >= 1, "1 or more"),
             ("seed", self.seed, self.seed >= 0, "0 or more"),

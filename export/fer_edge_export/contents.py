@@ -21,6 +21,7 @@ from fer_edge_export.config import ExportConfig
 from fer_edge_export.evaluate import Measured
 from fer_edge_export.gate import REPORT
 from fer_edge_export.golden import GOLDEN_NAME, TOLERANCE, expected_scores, golden_crops, pack_golden
+from fer_edge_export.parity_page import REPORT_PAGE, parity_page
 from fer_edge_export.source import Source
 from fer_edge_export.tflite import kernel_spread
 from fer_edge_runtime.engines import open_engine
@@ -88,6 +89,7 @@ def assemble(parts: Parts) -> tuple[Manifest, dict[str, bytes]]:
     texts = {
         "README.md": model_card(_card_facts(parts)).encode(),
         REPORT: (json.dumps(parts.report, indent=1) + "\n").encode(),
+        REPORT_PAGE: parity_page(parts.config.bundle_name, parts.report, parts.measured).encode(),
     }
     names = parts.source.data.names
     manifest = Manifest(

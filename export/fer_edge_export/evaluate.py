@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fer_edge_runtime.engines import Engine, open_engine
+from fer_edge_export.device import BATCH, File, Progress, ask_device
+from fer_edge_export.errors import ExportError
+from fer_edge_runtime.engines import Engine
 from fer_edge_runtime.manifest import Artefact, Preprocess
 from fer_edge_runtime.preprocess import to_input
 from fer_edge_train.data import FaceDataset
-from fer_edge_train.evaluation import SINGLE, Predictor, predict_protocols
+from fer_edge_train.evaluation import SINGLE, Predictor
 from fer_edge_train.metrics import evaluate
 
-BATCH = 64
+_SMALLEST = 1e-4  # an int8 probability of 0 is anything under half a step
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +49,37 @@ class Measured:
         }  # fmt: skip
 
 
-def measure_artefact(
-    artefact: Artefact, content: bytes, data: FaceDataset, split: str, *, spec: Preprocess, threads: int,
-    progress: Callable[[int, int], None],
-) -> Measured:  # fmt: skip
-    """Run an artefact over one split of a data set.
+def measure_artefacts(
+    files: Mapping[str, File], data: FaceDataset, split: str, *, spec: Preprocess, threads: int,
+    progress: Progress = lambda title, done, total: None, rounds: int = 0, silent: tuple[str, ...] = (),
+) -> tuple[list[Measured], dict[str, list[float]]]:  # fmt: skip
+    """Run artefacts over one split of a data set, as a device does.
 
     Args:
-        artefact: its manifest entry.
-        content: its bytes.
+        files: artefact -> its manifest entry and bytes.
         data: the data set.
         split: a usage of it.
         spec: how faces become inputs.
-        threads: of the engine.
-        progress: called with faces done and faces in all.
+        threads: of the engines.
+        progress: receives a title, faces done and faces in all.
+        rounds: of the latency measurement; 0 is none.
+        silent: artefacts that are only timed.
+
+    Returns:
+        One `Measured` an artefact that answered, in the order of ``files``, and artefact -> milliseconds of one face.
     """
     faces, labels = data.part(split)
-    engine = open_engine(artefact, content, threads=threads)
-    probabilities = predict_protocols(
-        engine_predictor(engine, artefact, spec), faces, protocols=(SINGLE,),
-        progress=lambda _, found, total: progress(len(found), total),
-    )[SINGLE]  # fmt: skip
-    result = evaluate(labels, probabilities, data.names)
-    return Measured(artefact.path, artefact.precision, engine.describe().line(), split, probabilities, result)
+    answers = ask_device(
+        files, faces, spec, threads=threads, rounds=rounds, silent=silent, title=f"on {split}", progress=progress
+    )
+    for name, found in answers.probabilities.items():
+        if not np.isfinite(found).all():
+            raise ExportError(f"{name} answers some faces of {split} with NaN or infinity: its weights are damaged.")
+    measured = [
+        Measured(name, files[name][0].precision, answers.engines[name], split, found, evaluate(labels, found, data.names))
+        for name, found in answers.probabilities.items()
+    ]  # fmt: skip
+    return measured, answers.latency_ms
 
 
 def engine_predictor(engine: Engine, artefact: Artefact, spec: Preprocess) -> Predictor:
@@ -96,14 +106,37 @@ def compare(reference: NDArray[np.float32], other: NDArray[np.float32]) -> dict[
         other: (N, classes) probabilities.
 
     Returns:
-        ``n``, the share of faces with the same most likely label, and mean and largest absolute difference of a probability.
+        ``n``, the share of faces with the same most likely label, mean and largest absolute difference of a probability, and
+        the mean Kullback-Leibler divergence from the reference in nats (probabilities under 1e-4 count as that).
     """
     difference = np.abs(reference - other)
     agreement = np.mean(reference.argmax(axis=1) == other.argmax(axis=1))
+    p, q = (_distribution(values) for values in (reference, other))
+    divergence = np.sum(p * np.log(p / q), axis=1)
     return {
         "n": len(reference), "top1_agreement": round(float(agreement), 5),
         "mean_abs_difference": round(float(difference.mean()), 6), "max_abs_difference": round(float(difference.max()), 5),
+        "mean_kl": round(float(divergence.mean()), 6),
     }  # fmt: skip
+
+
+def _distribution(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Probabilities without zeros, whose sum is exactly 1."""
+    kept = np.maximum(probabilities.astype(np.float64), _SMALLEST)
+    return np.asarray(kept / kept.sum(axis=1, keepdims=True))
+
+
+def change(reference: Measured, other: Measured) -> dict[str, Any]:
+    """What an artefact gained (or, negative, lost) against another: accuracy and F1 in percentage points."""
+    before, after = reference.result, other.result
+    return {
+        "accuracy": _points(before["accuracy"], after["accuracy"]), "macro_f1": _points(before["macro_f1"], after["macro_f1"]),
+        "f1": {name: _points(row["f1"], after["per_class"][name]["f1"]) for name, row in before["per_class"].items()},
+    }  # fmt: skip
+
+
+def _points(before: float, after: float) -> float:
+    return round(100 * (after - before), 3)
 
 
 def drop_points(reference: Measured, other: Measured) -> float:

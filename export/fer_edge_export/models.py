@@ -13,29 +13,32 @@ from fer_edge_export.aware import aware_model
 from fer_edge_export.bundle_writer import describe_artefact
 from fer_edge_export.calibration import Calibration
 from fer_edge_export.config import ExportConfig
+from fer_edge_export.device import File
 from fer_edge_export.errors import ExportError
-from fer_edge_export.evaluate import measure_artefact
+from fer_edge_export.evaluate import measure_artefacts
 from fer_edge_export.graph import Graph, build_model, read_graph
-from fer_edge_export.onnx import MAX_MEAN_DIFFERENCE, check_onnx, convert_onnx, tensors_of
+from fer_edge_export.onnx import MAX_MEAN_DIFFERENCE, check_onnx, convert_float_onnx, convert_onnx, tensors_of
 from fer_edge_export.qat import Task, train_aware
 from fer_edge_export.ranges import Ranges, measure_ranges, with_input_grid
 from fer_edge_export.rebuild import check_equal, rebuild_classifier
 from fer_edge_export.simplify import simplify
 from fer_edge_export.source import Source
-from fer_edge_export.tflite import check_int8, convert_float, convert_int8
+from fer_edge_export.tensors import signal_to_noise
+from fer_edge_export.tflite import check_int8, convert_float, convert_half, convert_int8
 from fer_edge_runtime.engines import open_engine
 from fer_edge_runtime.engines.litert import LiteRTEngine
 from fer_edge_runtime.manifest import Artefact, Preprocess, TensorSpec
 from fer_edge_runtime.preprocess import to_input
 
-INT8_TFLITE, INT8_ONNX, FLOAT_TFLITE = "model.int8.tflite", "model.int8.onnx", "model.fp32.tflite"
+INT8_TFLITE, INT8_ONNX = "model.int8.tflite", "model.int8.onnx"
+FLOAT_TFLITE, FLOAT_ONNX, HALF_TFLITE = "model.fp32.tflite", "model.fp32.onnx", "model.fp16.tflite"
 PTQ, QAT = "post-training", "quantization-aware training"
 _SELECTION = "PublicTest"
 _PROBE_FACES = 64
+_WORST_TENSORS = 5
 
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
-File = tuple[Artefact, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ def make_models(
     files[INT8_TFLITE], quantization = _quantized(classifier, source, spec, config, say, progress)
     artefact, content = files[INT8_TFLITE]
     checks[INT8_TFLITE] = check_int8(content, _at_least_three(to_input(probes, spec, artefact.input)))
+    ratios = signal_to_noise(content, classifier.graph, classifier.prepare(probes[:16]), artefact.input)
+    checks["worst_tensors_db"] = dict(list(ratios.items())[:_WORST_TENSORS])
     say(f"{INT8_TFLITE}: {artefact.size_bytes / 1e6:.2f} MB, all integer.")
     if config.onnx:
         entry, content, checks[INT8_ONNX] = _make_onnx(
@@ -99,7 +104,18 @@ def make_models(
         )
         files[INT8_ONNX] = (entry, content)
         say(f"{INT8_ONNX}: {len(content) / 1e6:.2f} MB, all convolutions integer in ONNX Runtime.")
+        content, *ends = convert_float_onnx(classifier.model)
+        described = describe_artefact(FLOAT_ONNX, content, precision="float32", input=ends[0], output=ends[1])
+        files[FLOAT_ONNX] = (described, content)
+    if "float16" in config.also:
+        files[HALF_TFLITE] = _described(HALF_TFLITE, convert_half(classifier.model), "float16")
     return Models(files, checks, quantization)
+
+
+def shipped(config: ExportConfig, name: str) -> bool:
+    """Whether an artefact goes into the bundle."""
+    wanted = {FLOAT_TFLITE: "float32", FLOAT_ONNX: "float32", HALF_TFLITE: "float16"}
+    return name not in wanted or wanted[name] in config.also
 
 
 def _rebuilt(
@@ -146,26 +162,17 @@ def _quantized(
         content = convert_int8(aware_model(graph, classifier.ranges, round_weights=False))
         candidates[method] = _described(INT8_TFLITE, content, "int8")
     if len(candidates) > 1:
-        report[_SELECTION] = {
-            method: _selection_accuracy(file, source, spec, config, f"{method}, int8 on {_SELECTION}", progress)
-            for method, file in candidates.items()
-        }
-        report["method"] = max(report[_SELECTION], key=report[_SELECTION].get)
-        figures = ", ".join(f"{method} {accuracy:.2%}" for method, accuracy in report[_SELECTION].items())
+        files = {f"{number}.tflite": file for number, file in enumerate(candidates.values())}
+        named = {name: (artefact._replace(path=name), content) for name, (artefact, content) in files.items()}
+        measured, _ = measure_artefacts(
+            named, source.data, _SELECTION, spec=spec, threads=config.threads, progress=progress
+        )
+        reached = {method: m.result["accuracy"] for method, m in zip(candidates, measured, strict=True)}
+        report |= {_SELECTION: reached, "method": max(reached, key=lambda method: reached[method])}
+        figures = ", ".join(f"{method} {accuracy:.2%}" for method, accuracy in reached.items())
         beaten = "" if report["method"] == QAT else " Training did not pay here."
         say(f"int8 on {_SELECTION}: {figures}. What ships: {report['method']}.{beaten}")
     return candidates[report["method"]], report
-
-
-def _selection_accuracy(
-    file: File, source: Source, spec: Preprocess, config: ExportConfig, title: str, progress: Progress
-) -> float:
-    artefact, content = file
-    measured = measure_artefact(
-        artefact, content, source.data, _SELECTION, spec=spec, threads=config.threads,
-        progress=lambda done, total: progress(title, done, total),
-    )  # fmt: skip
-    return float(measured.result["accuracy"])
 
 
 def _described(name: str, content: bytes, precision: str) -> File:

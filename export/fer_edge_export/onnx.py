@@ -66,6 +66,29 @@ def _from_tflite(tflite: bytes) -> Any:
     return model
 
 
+def convert_float_onnx(model: Any) -> tuple[bytes, TensorSpec, TensorSpec]:
+    """A `tf_keras` classifier as float32 ONNX, with its input and output.
+
+    Raises:
+        ExportError: the conversion failed.
+    """
+    with quiet() as noise:
+        import tf2onnx
+
+        try:
+            converted, _ = tf2onnx.convert.from_keras(model, opset=OPSET)
+        except Exception as error:  # tf2onnx raises plain exceptions of many kinds
+            raise ExportError(f"tf2onnx could not convert the float model: {error}\n{noise()}".rstrip()) from error
+    rename_ends(converted)
+    converted.ir_version = IR_VERSION
+    converted.producer_name, converted.doc_string = "fer-edge", ""
+    ends = (
+        TensorSpec(INPUT, tuple(model.input_shape[1:]), "float32", "HWC"),
+        TensorSpec(OUTPUT, tuple(model.output_shape[1:]), "float32", "C"),
+    )
+    return bytes(converted.SerializeToString(deterministic=True)), *ends
+
+
 def to_uint8(model: Any) -> None:
     """Move every int8 activation to uint8 in place: zero points rise by 128, weights keep int8."""
     graph = model.graph

@@ -54,19 +54,19 @@ def export_bundle(
     _load_tools(say)
     from fer_edge_export.contents import Parts, assemble
     from fer_edge_export.framings import fit_framings
-    from fer_edge_export.models import FLOAT_TFLITE
+    from fer_edge_export.models import shipped
 
     spec = base_spec(source.recipe.input_size)
     models, measured, report = _make_and_measure(config, source, spec, say, progress)
     framing, report["framing"] = fit_framings(
         source.data, sample=config.framing_faces, seed=config.seed, yunet=config.yunet, say=say, progress=progress
     )
-    shipped = {name: entry for name, entry in models.files.items() if name != FLOAT_TFLITE or config.keep_float}
-    parts = Parts(config, source, spec._replace(framing=framing), shipped, measured, report)
+    kept = {name: entry for name, entry in models.files.items() if shipped(config, name)}
+    parts = Parts(config, source, spec._replace(framing=framing), kept, measured, report)
     manifest, contents = assemble(parts)
     write_bundle(config.out, manifest, contents, overwrite=config.overwrite)
     say(f"Wrote {config.out}: every file verified, the golden vectors replayed on every model.")
-    sizes = {name: len(content) for name, (_, content) in shipped.items()}
+    sizes = {name: len(content) for name, (_, content) in kept.items()}
     return {**report, "out": str(config.out), "artefacts": sizes, "metrics": [m.summary() for m in measured]}
 
 
@@ -76,48 +76,51 @@ def _make_and_measure(
     """Convert, measure and pass the gate; the report so far."""
     from fer_edge_export.calibration import choose_calibration
     from fer_edge_export.gate import judge, parity, reject
+    from fer_edge_export.latency import ROUNDS, latency_report, latency_sentences
     from fer_edge_export.models import make_models
+    from fer_edge_export.parity_page import parity_page
     from fer_edge_export.source import check_preprocessing
 
     calibration = choose_calibration(source.data, faces=config.calibration_faces, seed=config.seed)
     models = make_models(source, spec, calibration, config, say=say, progress=progress)
-    selection = _measure(config, models, source, SELECTION, spec=spec, say=say, progress=progress)
-    gate = judge(selection, config.max_drop_points)
+    selection, times = _measure(config, models, source, SELECTION, spec=spec, rounds=ROUNDS, say=say, progress=progress)
+    gate = judge(selection, config.max_drop_points, config.min_agreement)
     report = {
         "gate": gate, "quantization": models.quantization, "checks": models.checks, "calibration": calibration.as_json(),
-        SELECTION: parity(selection),
+        "latency": latency_report(times), SELECTION: parity(selection),
         "training_graph": check_preprocessing(source, SELECTION, selection[0].result),
     }  # fmt: skip
+    for sentence in latency_sentences(report["latency"]):
+        say(sentence)
     if not gate["passed"]:
-        reject(config.out, report)
+        reject(config.out, report, parity_page(config.bundle_name, report, selection))
     say(
         f"Gate passed: int8 lost {gate['drop_points']:g} points on {SELECTION}, {config.max_drop_points:g} are allowed."
     )
-    final = _measure(config, models, source, FINAL, spec=spec, say=say, progress=progress)
+    final, _ = _measure(config, models, source, FINAL, spec=spec, rounds=0, say=say, progress=progress)
     report[FINAL] = parity(final)
     return models, [*selection, *final], report
 
 
 def _measure(
-    config: ExportConfig, models: Models, source: Source, split: str, *, spec: Preprocess, say: Say, progress: Progress
-) -> list[Measured]:
-    from fer_edge_export.evaluate import measure_artefact
+    config: ExportConfig, models: Models, source: Source, split: str, *, spec: Preprocess, rounds: int, say: Say,
+    progress: Progress,
+) -> tuple[list[Measured], dict[str, list[float]]]:  # fmt: skip
+    """What ships and the float reference on one split, in a process without TensorFlow; float ONNX is only timed."""
+    from fer_edge_export.evaluate import measure_artefacts
+    from fer_edge_export.models import FLOAT_TFLITE, shipped
 
-    measured = []
-    for name, (artefact, content) in models.files.items():
-
-        def show(done: int, total: int, title: str = f"{name} on {split}") -> None:
-            progress(title, done, total)
-
-        found = measure_artefact(
-            artefact, content, source.data, split, spec=spec, threads=config.threads, progress=show
-        )
+    silent = tuple(name for name in models.files if not shipped(config, name) and name != FLOAT_TFLITE)
+    measured, times = measure_artefacts(
+        models.files, source.data, split, spec=spec, threads=config.threads, progress=progress, rounds=rounds,
+        silent=silent,
+    )  # fmt: skip
+    for found in measured:
         low, high = found.result["interval95"]
         say(
-            f"{name} on {split}: {found.result['accuracy']:.2%} (95 %: {low:.1%} to {high:.1%}, n = {found.result['n']})."
+            f"{found.artefact} on {split}: {found.result['accuracy']:.2%} (95 %: {low:.1%} to {high:.1%}, n = {found.result['n']})."
         )
-        measured.append(found)
-    return measured
+    return measured, times
 
 
 def _load_tools(say: Say) -> None:

@@ -25,6 +25,14 @@ def convert_float(model: Any) -> bytes:
     return _convert(tf.lite.TFLiteConverter.from_keras_model(model), "float32")
 
 
+def convert_half(model: Any) -> bytes:
+    """A `tf_keras` classifier as TFLite with float16 weights; inputs, outputs and, on a CPU, the arithmetic stay float32."""
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return _convert(converter, "float16")
+
+
 def convert_int8(model: Any) -> bytes:
     """A model whose activations are rounded to ranges (`fer_edge_export.aware`) as full-integer TFLite.
 

@@ -59,7 +59,8 @@ def exported(tiny_run, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models_module, "make_models", spy)
         config = ExportConfig(
-            run=run, out=out, calibration_faces=90, framing_faces=40, max_drop_points=50, keep_float=True,
+            run=run, out=out, calibration_faces=90, framing_faces=40, max_drop_points=50, min_agreement=0.9,
+            also=("float32", "float16"),
             qat=QatConfig(epochs=2, learning_rate=1e-4, batch_size=16),
         )  # fmt: skip
         result = export_bundle(config, say=sentences.append)

@@ -14,8 +14,11 @@ from fer_edge_runtime.preprocess import to_input
 pytestmark = CONVERSION
 
 FILES = {
-    "manifest.json", "README.md", "parity.json", "golden.npz", "model.int8.tflite", "model.int8.onnx", "model.fp32.tflite",
+    "manifest.json", "README.md", "parity.json", "parity.html", "golden.npz", "model.int8.tflite", "model.int8.onnx",
+    "model.fp32.tflite", "model.fp32.onnx", "model.fp16.tflite",
 }  # fmt: skip
+
+FLOATS = {"model.fp32.tflite", "model.fp32.onnx", "model.fp16.tflite"}
 
 
 def again(exported, monkeypatch, **changes):
@@ -24,7 +27,14 @@ def again(exported, monkeypatch, **changes):
     from fer_edge_export import ExportConfig, export_bundle
 
     monkeypatch.setattr(models_module, "make_models", lambda *args, **kwargs: exported.models)
-    options = {"run": exported.run, "framing_faces": 20, "calibration_faces": 30, "max_drop_points": 50, **changes}
+    options = {
+        "run": exported.run,
+        "framing_faces": 20,
+        "calibration_faces": 30,
+        "max_drop_points": 50,
+        "min_agreement": 0.9,
+        **changes,
+    }
     return export_bundle(ExportConfig(**options))
 
 
@@ -190,13 +200,55 @@ def test_bundle_with_one_changed_byte_is_refused(exported, tmp_path, name):
 
 def test_gate_refuses_leaves_a_report_and_writes_no_bundle(exported, tmp_path, monkeypatch):
     out = tmp_path / "bundle"
-    with pytest.raises(GateError, match=r"no bundle was written.*Try more calibration faces") as refusal:
+    with pytest.raises(GateError, match=r"no bundle was written.*Try more epochs") as refusal:
         again(exported, monkeypatch, out=out, max_drop_points=-100)
     assert refusal.value.exit_code == 3
     assert not out.exists()
     report = json.loads((tmp_path / "bundle.rejected" / "parity.json").read_text())
     assert report["gate"]["passed"] is False
     assert "PrivateTest" not in report
+
+
+def test_formats_that_disagree_are_refused_too(exported, tmp_path):
+    from fer_edge_export.evaluate import Measured
+    from fer_edge_export.gate import judge, reject
+
+    labels = np.zeros(10, np.int64)
+    sure, unsure = np.array([[0.9, 0.1]] * 10), np.array([[0.9, 0.1]] * 9 + [[0.1, 0.9]])
+    measured = [
+        Measured(name, precision, "", "PublicTest", found.astype(np.float32), {"accuracy": 1.0, "n": len(labels)})
+        for name, precision, found in (("f", "float32", sure), ("t", "int8", sure), ("o", "int8", unsure))
+    ]
+    gate = judge(measured, 1.0, 0.98)
+    assert (gate["passed"], gate["formats_agree"]) == (False, 0.9)
+    assert judge(measured, 1.0, 0.9)["passed"]
+    with pytest.raises(GateError, match=r"give only 90.00% of PublicTest the same label"):
+        reject(tmp_path / "bundle", {"gate": gate}, "<p>page</p>")
+    assert {entry.name for entry in (tmp_path / "bundle.rejected").iterdir()} == {"parity.json", "parity.html"}
+
+
+def test_report_holds_latency_in_turns_and_the_tensors_furthest_off(exported):
+    report = json.loads((exported.out / "parity.json").read_text())
+    assert set(report["latency"]["artefacts"]) == {name for name in FILES if name.startswith("model.")}
+    assert set(report["latency"]["int8_speedup"]) == {"tflite", "onnx"}
+    worst = report["checks"]["worst_tensors_db"]
+    assert len(worst) == 5
+    assert list(worst.values()) == sorted(worst.values())
+    assert min(worst.values()) > 10  # decibels; a wrong pairing of tensors is around 0
+    found = report["PublicTest"]["against_float32"]["model.int8.tflite"]
+    assert 0 <= found["mean_kl"] < 0.1
+    assert set(found["change_points"]["f1"]) == {"happy", "neutral", "sad"}
+
+
+def test_half_precision_answers_as_float32_does(exported):
+    bundle = load_bundle(exported.out)
+    found = {}
+    for artefact in bundle.manifest.artefacts:
+        found[artefact.path] = bundle.open(artefact).run(
+            to_input(bundle.crops, bundle.manifest.preprocess, artefact.input)
+        )
+    np.testing.assert_allclose(found["model.fp16.tflite"], found["model.fp32.tflite"], atol=0.01)
+    np.testing.assert_allclose(found["model.fp32.onnx"], found["model.fp32.tflite"], atol=1e-4)
 
 
 def test_export_into_a_bundle_needs_overwrite_and_then_replaces_it(exported, tmp_path, monkeypatch):
@@ -207,7 +259,7 @@ def test_export_into_a_bundle_needs_overwrite_and_then_replaces_it(exported, tmp
         again(exported, monkeypatch, out=out)
     again(exported, monkeypatch, out=out, overwrite=True, name="second")
     assert load_bundle(out).manifest.name == "second"
-    assert {entry.name for entry in out.iterdir()} == FILES - {"model.fp32.tflite"}
+    assert {entry.name for entry in out.iterdir()} == FILES - FLOATS
     assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"]
 
 

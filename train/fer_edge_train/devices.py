@@ -44,14 +44,15 @@ def describe_device() -> str:
     accelerators = [device for device in devices if not device.startswith("cpu")]
     if accelerators or not devices:
         return ", ".join(accelerators) or "torch's default device"
-    return f"{_processor()}, {os.cpu_count()} cores"
+    return f"{processor()}, {os.cpu_count()} cores"
 
 
 def _devices() -> list[str]:
     return [] if keras.backend.backend() == "torch" else list(keras.distribution.list_devices())
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The CPU's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
