@@ -44,6 +44,14 @@ class PrecisionName(StrEnum):
     float16 = "float16"
 
 
+class TargetName(StrEnum):
+    """Which processor an ONNX model is for."""
+
+    x86_vnni = "x86-vnni"
+    x86 = "x86"
+    arm64 = "arm64"
+
+
 class SplitName(StrEnum):
     """Which part of a data set."""
 
@@ -221,8 +229,13 @@ def tune(
 
 @app.command()
 def export(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of fer-edge train.")],
-    out: Annotated[Path, typer.Option(help="Bundle folder to write.")],
+    run_folder: Annotated[
+        str, typer.Argument(metavar="RUN", help="Run folder of fer-edge train, or the word inspect.")
+    ],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="With inspect: .tflite and .onnx files, bundle folders.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Bundle folder to write.")] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Full-integer quantization, calibrated on training faces.")
     ] = False,
@@ -239,15 +252,24 @@ def export(
     max_drop: Annotated[float, typer.Option(help="Points of PublicTest accuracy that int8 may lose.")] = 1.0,
     calibration_faces: Annotated[int, typer.Option(help="Training faces that set the ranges.")] = 500,
     onnx: Annotated[bool, typer.Option("--onnx/--no-onnx", help="Also write the int8 ONNX model.")] = True,
+    target: Annotated[
+        TargetName, typer.Option(help="Processor whose integer kernels the ONNX model suits; TFLite suits all.")
+    ] = TargetName.x86_vnni,
     also: Annotated[list[PrecisionName] | None, typer.Option(help="Put float models into the bundle as well.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="With inspect: print everything as JSON on stdout.")] = False,
 ) -> None:
-    """Turn a training run into a bundle that the runtime reads: int8 TFLite and ONNX, checked."""
+    """Turn a training run into a bundle: int8 TFLite and ONNX, checked; `export inspect FILE…` shows what models are made of."""
+    if run_folder == "inspect":
+        from fer_edge.commands.inspect import inspect_command
+
+        inspect_command(files or [], json=json)
+        return
     from fer_edge.commands.export import export_command
 
     export_command(
-        run_folder, out=out, int8=int8, data=data, ferplus=ferplus, name=name, max_drop=max_drop,
-        calibration_faces=calibration_faces, ptq=ptq, qat_epochs=qat_epochs, qat_learning_rate=qat_learning_rate, onnx=onnx,
+        Path(run_folder), unexpected=files or [], out=out, int8=int8, data=data, ferplus=ferplus, name=name, max_drop=max_drop,
+        calibration_faces=calibration_faces, ptq=ptq, qat_epochs=qat_epochs, qat_learning_rate=qat_learning_rate, onnx=onnx, target=target.value,
         also=tuple(precision.value for precision in also or ()), overwrite=overwrite,
     )  # fmt: skip
 

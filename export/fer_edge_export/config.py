@@ -9,6 +9,7 @@ from pathlib import Path
 from fer_edge_runtime.errors import ConfigError
 
 ALSO = ("float32", "float16")
+TARGETS = ("x86-vnni", "x86", "arm64")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class ExportConfig:
         max_drop_points: the gate: percentage points of PublicTest accuracy that int8 may lose against float.
         min_agreement: the gate: share of PublicTest to which int8 TFLite and int8 ONNX must give the same label.
         onnx: also make the ONNX artefact.
+        target: processor whose integer kernels the ONNX artefact suits: ``x86-vnni``, ``x86`` or ``arm64``.
         also: further precisions that go into the bundle: ``float32`` (both formats), ``float16`` (TFLite).
         uncertain_below: probability under which the device says ``uncertain``; None is 0.4, or 0.6 of two classes.
         threads: of the engines that evaluate.
@@ -78,6 +80,7 @@ class ExportConfig:
     max_drop_points: float = 1.0
     min_agreement: float = 0.98
     onnx: bool = True
+    target: str = "x86-vnni"
     also: tuple[str, ...] = ()
     uncertain_below: float | None = None
     threads: int = 2
@@ -95,6 +98,7 @@ class ExportConfig:
                 "a finite number of percentage points",
             ),
             ("min_agreement", self.min_agreement, 0 <= self.min_agreement <= 1, "0 to 1"),
+            ("target", self.target, self.target in TARGETS, ", ".join(TARGETS)),
             ("also", self.also, set(self.also) <= set(ALSO), " and ".join(ALSO)),
             ("uncertain_below", self.uncertain_below, 0 <= (self.uncertain_below or 0) <= 1, "0 to 1"),
             ("threads", self.threads, self.threads >= 1, "1 or more"),

@@ -17,6 +17,7 @@ from fer_edge_export.device import File
 from fer_edge_export.errors import ExportError
 from fer_edge_export.evaluate import measure_artefacts
 from fer_edge_export.graph import Graph, build_model, read_graph
+from fer_edge_export.metadata import describe_onnx, describe_tflite, model_facts
 from fer_edge_export.onnx import MAX_MEAN_DIFFERENCE, check_onnx, convert_float_onnx, convert_onnx, tensors_of
 from fer_edge_export.qat import Task, train_aware
 from fer_edge_export.ranges import Ranges, measure_ranges, with_input_grid
@@ -27,7 +28,7 @@ from fer_edge_export.tensors import signal_to_noise
 from fer_edge_export.tflite import check_int8, convert_float, convert_half, convert_int8
 from fer_edge_runtime.engines import open_engine
 from fer_edge_runtime.engines.litert import LiteRTEngine
-from fer_edge_runtime.manifest import Artefact, Preprocess, TensorSpec
+from fer_edge_runtime.manifest import Preprocess, TensorSpec
 from fer_edge_runtime.preprocess import to_input
 
 INT8_TFLITE, INT8_ONNX = "model.int8.tflite", "model.int8.onnx"
@@ -91,24 +92,23 @@ def make_models(
     """
     probes = calibration.faces[:: max(1, len(calibration.faces) // _PROBE_FACES)]
     classifier, checks = _rebuilt(source, spec, calibration, probes, say)
-    files = {FLOAT_TFLITE: _described(FLOAT_TFLITE, convert_float(classifier.model), "float32")}
-    files[INT8_TFLITE], quantization = _quantized(classifier, source, spec, config, say, progress)
+    facts = model_facts(config.bundle_name, source.data.names, spec)
+    files = {FLOAT_TFLITE: _described(FLOAT_TFLITE, convert_float(classifier.model), "float32", facts)}
+    files[INT8_TFLITE], quantization = _quantized(classifier, source, spec, config, facts, say, progress)
     artefact, content = files[INT8_TFLITE]
     checks[INT8_TFLITE] = check_int8(content, _at_least_three(to_input(probes, spec, artefact.input)))
     ratios = signal_to_noise(content, classifier.graph, classifier.prepare(probes[:16]), artefact.input)
     checks["worst_tensors_db"] = dict(list(ratios.items())[:_WORST_TENSORS])
     say(f"{INT8_TFLITE}: {artefact.size_bytes / 1e6:.2f} MB, all integer.")
     if config.onnx:
-        entry, content, checks[INT8_ONNX] = _make_onnx(
-            files[INT8_TFLITE], spec, probes, spread=checks[INT8_TFLITE]["kernel_spread"]
+        files[INT8_ONNX], checks[INT8_ONNX] = _make_onnx(
+            files[INT8_TFLITE], spec, probes, config.target, facts, spread=checks[INT8_TFLITE]["kernel_spread"]
         )
-        files[INT8_ONNX] = (entry, content)
-        say(f"{INT8_ONNX}: {len(content) / 1e6:.2f} MB, all convolutions integer in ONNX Runtime.")
+        say(f"{INT8_ONNX}: {files[INT8_ONNX][0].size_bytes / 1e6:.2f} MB, all convolutions integer in ONNX Runtime.")
         content, *ends = convert_float_onnx(classifier.model)
-        described = describe_artefact(FLOAT_ONNX, content, precision="float32", input=ends[0], output=ends[1])
-        files[FLOAT_ONNX] = (described, content)
+        files[FLOAT_ONNX] = _described_onnx(FLOAT_ONNX, content, "float32", facts, *ends)
     if "float16" in config.also:
-        files[HALF_TFLITE] = _described(HALF_TFLITE, convert_half(classifier.model), "float16")
+        files[HALF_TFLITE] = _described(HALF_TFLITE, convert_half(classifier.model), "float16", facts)
     return Models(files, checks, quantization)
 
 
@@ -144,8 +144,9 @@ def _rebuilt(
 
 
 def _quantized(
-    classifier: _Classifier, source: Source, spec: Preprocess, config: ExportConfig, say: Say, progress: Progress
-) -> tuple[File, dict[str, Any]]:
+    classifier: _Classifier, source: Source, spec: Preprocess, config: ExportConfig, facts: dict[str, str], say: Say,
+    progress: Progress,
+) -> tuple[File, dict[str, Any]]:  # fmt: skip
     """The int8 TFLite model: of both methods the one that is better on PublicTest, post-training where they are equal."""
     graphs = {PTQ: classifier.graph}
     report: dict[str, Any] = {"method": PTQ}
@@ -160,7 +161,7 @@ def _quantized(
     for method, graph in graphs.items():
         say(f"Converting to int8 ({method}); this takes a minute or a few.")
         content = convert_int8(aware_model(graph, classifier.ranges, round_weights=False))
-        candidates[method] = _described(INT8_TFLITE, content, "int8")
+        candidates[method] = _described(INT8_TFLITE, content, "int8", facts)
     if len(candidates) > 1:
         files = {f"{number}.tflite": file for number, file in enumerate(candidates.values())}
         named = {name: (artefact._replace(path=name), content) for name, (artefact, content) in files.items()}
@@ -175,31 +176,40 @@ def _quantized(
     return candidates[report["method"]], report
 
 
-def _described(name: str, content: bytes, precision: str) -> File:
+def _described(name: str, content: bytes, precision: str, facts: dict[str, str]) -> File:
+    """A TFLite model with its facts inside, and its manifest entry."""
+    content = describe_tflite(content, facts)
     engine = LiteRTEngine(content, name=name)
     return describe_artefact(name, content, precision=precision, input=engine.input, output=engine.output), content
 
 
+def _described_onnx(
+    name: str, content: bytes, precision: str, facts: dict[str, str], input: TensorSpec, output: TensorSpec
+) -> File:
+    content = describe_onnx(content, facts)
+    return describe_artefact(name, content, precision=precision, input=input, output=output), content
+
+
 def _make_onnx(
-    tflite: tuple[Artefact, bytes], spec: Preprocess, probes: NDArray[np.uint8], *, spread: float
-) -> tuple[Artefact, bytes, dict[str, Any]]:
+    tflite: File, spec: Preprocess, probes: NDArray[np.uint8], target: str, facts: dict[str, str], *, spread: float
+) -> tuple[File, dict[str, Any]]:
     artefact, content = tflite
-    converted = convert_onnx(content)
-    input_tensor, output_tensor = tensors_of(artefact.input, artefact.output)
-    entry = describe_artefact(INT8_ONNX, converted, precision="int8", input=input_tensor, output=output_tensor)
-    checks = check_onnx(converted, output_tensor, _at_least_three(to_input(probes, spec, input_tensor)))
-    theirs = open_engine(entry, converted).run(to_input(probes, spec, input_tensor))
+    ends = tensors_of(artefact.input, artefact.output, target)
+    entry, converted = _described_onnx(INT8_ONNX, convert_onnx(content, target), "int8", facts, *ends)
+    samples = to_input(probes, spec, entry.input)
+    checks = check_onnx(converted, entry.output, _at_least_three(samples), target)
+    theirs = open_engine(entry, converted).run(samples)
     ours = open_engine(artefact, content).run(to_input(probes, spec, artefact.input))
     differences = np.abs(theirs - ours)
     mean, worst = float(differences.mean()), float(differences.max())
-    checks |= {"tflite_difference": worst, "tflite_mean_difference": mean}
+    checks |= {"target": target, "tflite_difference": worst, "tflite_mean_difference": mean}
     if mean > MAX_MEAN_DIFFERENCE and worst > 2 * spread:
         raise ExportError(
             f"{INT8_ONNX} differs from {INT8_TFLITE} by {mean:.3f} on average and at most {worst:.3f} on {len(probes)} faces; "
             f"{MAX_MEAN_DIFFERENCE:.3f} on average or {2 * spread:.3f} at most is allowed. The TFLite model is complete: export "
             "it alone with --no-onnx."
         )
-    return entry, converted, checks
+    return (entry, converted), checks
 
 
 def _at_least_three(inputs: NDArray[Any]) -> NDArray[Any]:

@@ -1,13 +1,12 @@
 """The ONNX artefact, made from the int8 TFLite one: same weights, same grid, so that both give the same answers.
 
-Activations become uint8 (zero points move by 128, nothing else changes): ONNX Runtime has fast uint8 × int8 kernels on
-x86, while int8 × int8 makes it fall back to float for some layers. Weights stay int8, one scale per channel.
+The dtypes of activations and weights follow the target, since ONNX Runtime's integer kernels differ (its quantization
+guide says which): zero points move by 128, nothing else changes. Weights have one scale per channel.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from fer_edge_export.errors import ExportError
+from fer_edge_export.inspection import optimised_operators
 from fer_edge_export.tflite import LSB, batch_difference
 from fer_edge_runtime.engines.onnx import OnnxEngine
 from fer_edge_runtime.manifest import TensorSpec
@@ -29,19 +29,29 @@ INPUT, OUTPUT = "faces", "scores"
 # Of a probability, between the two int8 artefacts. Measured on trained models: 0 for MobileNetV2; 1 LSB on average and 11 at
 # most for InceptionV3, whose average pools the engines round differently.
 MAX_MEAN_DIFFERENCE = 2.5 * LSB
+DTYPES = {  # dtype of activations, dtype of weights
+    "x86-vnni": ("uint8", "int8"),  # one instruction multiplies uint8 by int8 and adds without saturating
+    "x86": ("uint8", "uint8"),  # without VNNI, sums of uint8 × int8 saturate at 16 bits
+    "arm64": ("int8", "int8"),
+}
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 _FLOAT_WORK = ("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 
 
-def convert_onnx(tflite: bytes) -> bytes:
-    """An int8 TFLite classifier as ONNX: ``faces`` (batch, H, W, 3) uint8 to ``scores`` (batch, classes) uint8.
+def convert_onnx(tflite: bytes, target: str) -> bytes:
+    """An int8 TFLite classifier as ONNX: ``faces`` (batch, H, W, 3) to ``scores`` (batch, classes), both of the target's dtype.
+
+    Args:
+        tflite: the model.
+        target: a key of `DTYPES`.
 
     Raises:
         ExportError: the conversion failed or the graph is not valid.
     """
     model = _from_tflite(tflite)
     try:
-        to_uint8(model)
+        activations, weights = DTYPES[target]
+        move_to_uint8(model, activations=activations == "uint8", weights=weights == "uint8")
         rename_ends(model)
         model.ir_version = IR_VERSION
         model.producer_name, model.doc_string = "fer-edge", ""
@@ -89,24 +99,29 @@ def convert_float_onnx(model: Any) -> tuple[bytes, TensorSpec, TensorSpec]:
     return bytes(converted.SerializeToString(deterministic=True)), *ends
 
 
-def to_uint8(model: Any) -> None:
-    """Move every int8 activation to uint8 in place: zero points rise by 128, weights keep int8."""
+def move_to_uint8(model: Any, *, activations: bool, weights: bool) -> None:
+    """Move int8 tensors to uint8 in place: zero points, and the values of weights, rise by 128."""
     graph = model.graph
     constants = {constant.name: constant for constant in graph.initializer}
     added: dict[str, Any] = {}
+
+    def moved(name: str) -> str:
+        raised = (numpy_helper.to_array(constants[name]).astype(np.int16) + 128).astype(np.uint8)
+        added.setdefault(f"{name}_u8", numpy_helper.from_array(raised, f"{name}_u8"))
+        return f"{name}_u8"
+
     for node in graph.node:
-        if node.op_type not in _QDQ or node.input[0] in constants or len(node.input) < 3:
+        if node.op_type not in _QDQ or len(node.input) < 3:
             continue
-        zero_point = constants[node.input[2]]
-        if zero_point.data_type != TensorProto.INT8:
+        is_weight = node.input[0] in constants
+        if constants[node.input[2]].data_type != TensorProto.INT8 or not (weights if is_weight else activations):
             continue
-        name = f"{node.input[2]}_u8"
-        moved = (numpy_helper.to_array(zero_point).astype(np.int16) + 128).astype(np.uint8)
-        added.setdefault(name, numpy_helper.from_array(moved, name))
-        node.input[2] = name
+        node.input[2] = moved(node.input[2])
+        if is_weight:
+            node.input[0] = moved(node.input[0])
     graph.initializer.extend(added.values())
     for value in (*graph.input, *graph.output):
-        if value.type.tensor_type.elem_type == TensorProto.INT8:
+        if activations and value.type.tensor_type.elem_type == TensorProto.INT8:
             value.type.tensor_type.elem_type = TensorProto.UINT8
     del graph.value_info[:]
     used = {name for node in graph.node for name in node.input}
@@ -129,22 +144,25 @@ def rename_ends(model: Any) -> None:
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
 
 
-def tensors_of(tflite_input: TensorSpec, tflite_output: TensorSpec) -> tuple[TensorSpec, TensorSpec]:
-    """The ONNX model's tensors as the manifest describes them: the TFLite model's grid, moved from int8 to uint8."""
+def tensors_of(tflite_input: TensorSpec, tflite_output: TensorSpec, target: str) -> tuple[TensorSpec, TensorSpec]:
+    """The ONNX model's tensors as the manifest describes them: the TFLite model's grid, in the target's dtype."""
+    dtype, _ = DTYPES[target]
+    rise = 128 if dtype == "uint8" else 0
 
     def moved(tensor: TensorSpec, name: str) -> TensorSpec:
-        return TensorSpec(name, tensor.shape, "uint8", tensor.layout, tensor.scale, tensor.zero_point + 128)
+        return TensorSpec(name, tensor.shape, dtype, tensor.layout, tensor.scale, tensor.zero_point + rise)
 
     return moved(tflite_input, INPUT), moved(tflite_output, OUTPUT)
 
 
-def check_onnx(content: bytes, output: TensorSpec, samples: NDArray[np.uint8]) -> dict[str, Any]:
+def check_onnx(content: bytes, output: TensorSpec, samples: NDArray[Any], target: str) -> dict[str, Any]:
     """Prove that ONNX Runtime runs the model in integers and in any batch.
 
     Args:
         content: the model.
         output: of the manifest, for its scale.
-        samples: (3 or more, H, W, 3) uint8 inputs from real faces.
+        samples: (3 or more, H, W, 3) inputs from real faces, of the target's dtype.
+        target: a key of `DTYPES`.
 
     Returns:
         Facts for the report: operators after ONNX Runtime's optimisation, and the difference of a batch to single faces.
@@ -152,7 +170,8 @@ def check_onnx(content: bytes, output: TensorSpec, samples: NDArray[np.uint8]) -
     Raises:
         ExportError: float work is left, weights are not int8, or the batch is fixed.
     """
-    operators = optimised_operators(content)
+    activations, weights_dtype = DTYPES[target]
+    operators = optimised_operators(content, int8_activations=activations == "int8")
     left = {name: operators[name] for name in _FLOAT_WORK if operators.get(name)}
     if left or not operators.get("QLinearConv"):
         raise ExportError(
@@ -161,21 +180,11 @@ def check_onnx(content: bytes, output: TensorSpec, samples: NDArray[np.uint8]) -
             "hardly trained network. The TFLite model is complete: train longer, or export it alone with --no-onnx."
         )
     weights = [c for c in onnx.load_from_string(content).graph.initializer if len(c.dims) == 4]
-    if not weights or any(c.data_type != TensorProto.INT8 for c in weights):
-        raise ExportError("The ONNX model's convolution weights are not all int8.")
+    wanted = TensorProto.INT8 if weights_dtype == "int8" else TensorProto.UINT8
+    if not weights or any(c.data_type != wanted for c in weights):
+        raise ExportError(f"The ONNX model's convolution weights are not all {weights_dtype}.")
     engine = OnnxEngine(content, name="model.int8.onnx", output=output)
     difference = batch_difference(engine, samples[:3])
     if not difference <= 2 * LSB:
         raise ExportError(f"ONNX: a batch of three faces differs from three single ones by {difference:.4f}.")
     return {"operators": operators, "batch_difference": difference}
-
-
-def optimised_operators(content: bytes) -> dict[str, int]:
-    """Operator counts of the graph that ONNX Runtime really executes on this machine's CPU."""
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "optimised.onnx"
-        options = onnxruntime.SessionOptions()
-        options.optimized_model_filepath = str(target)
-        options.log_severity_level = 4
-        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        return dict(Counter(node.op_type for node in onnx.load(target).graph.node))

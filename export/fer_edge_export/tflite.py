@@ -5,7 +5,6 @@ Post-training and quantization-aware models take the same road: both bring the r
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from fer_edge_export.errors import ExportError
+from fer_edge_export.inspection import inspect_tflite
 from fer_edge_runtime.engines.litert import LiteRTEngine, interpreter_module
 from fer_edge_train.quiet import quiet
 
 LSB = 1 / 256  # one step of the softmax output
-_INTEGERS = ("int8", "int32", "int64")
 
 
 def convert_float(model: Any) -> bytes:
@@ -71,12 +70,12 @@ def check_int8(content: bytes, samples: NDArray[np.int8]) -> dict[str, Any]:
     Raises:
         ExportError: a float tensor is left, weights have one scale for all channels, or the batch cannot be resized.
     """
-    operators, floats, per_channel = inspect_graph(content)
-    if floats:
+    found = inspect_tflite(content, "model.int8.tflite")
+    if floats := found["float_islands"]:
         raise ExportError(
             f"The int8 TFLite model still computes in float: {', '.join(floats[:5])} ({len(floats)} in all)."
         )
-    if not per_channel:
+    if not found["per_channel"]:
         raise ExportError("The int8 TFLite model has no weights with one scale per channel.")
     engine = LiteRTEngine(content, name="model.int8.tflite")
     for role, tensor in (("input", engine.input), ("output", engine.output)):
@@ -88,33 +87,9 @@ def check_int8(content: bytes, samples: NDArray[np.int8]) -> dict[str, Any]:
             f"A batch of three faces differs from three single ones by {difference:.4f}: the batch cannot be resized."
         )
     return {
-        "operators": operators, "per_channel_tensors": per_channel, "batch_difference": difference,
+        "operators": found["integer_operators"], "per_channel_tensors": found["per_channel"], "batch_difference": difference,
         "kernel_spread": kernel_spread(content, samples),
     }  # fmt: skip
-
-
-def inspect_graph(content: bytes) -> tuple[dict[str, int], list[str], int]:
-    """Look into a TFLite graph as it is stored, without a delegate.
-
-    Returns:
-        ``(operators, floats, per_channel)``: operator name -> count, ``OPERATOR (tensor)`` for each operator that
-        reads or writes a non-integer tensor, and the number of tensors with more than one scale.
-    """
-    module = interpreter_module()[0]
-    plain = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = module.Interpreter(model_content=content, experimental_op_resolver_type=plain)
-    interpreter.allocate_tensors()
-    tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
-    operators: Counter[str] = Counter()
-    floats = []
-    for operator in interpreter._get_ops_details():
-        operators[operator["op_name"]] += 1
-        used = [*operator["inputs"], *operator["outputs"]]
-        for tensor in (tensors[i] for i in used if i in tensors):
-            if np.dtype(tensor["dtype"]).name not in _INTEGERS:
-                floats.append(f"{operator['op_name']} ({tensor['name'][:60]})")
-    per_channel = sum(len(tensor["quantization_parameters"]["scales"]) > 1 for tensor in tensors.values())
-    return dict(operators), floats, per_channel
 
 
 def kernel_spread(content: bytes, inputs: NDArray[np.int8]) -> float:

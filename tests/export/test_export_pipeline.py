@@ -76,12 +76,12 @@ def test_rebuilt_model_equals_the_trained_one(exported):
 
 
 def test_int8_tflite_is_all_integer_with_one_scale_per_channel(exported):
-    from fer_edge_export.tflite import inspect_graph
+    from fer_edge_export.inspection import inspect_file
 
-    operators, floats, per_channel = inspect_graph((exported.out / "model.int8.tflite").read_bytes())
-    assert floats == []
-    assert "QUANTIZE" not in operators
-    assert per_channel >= 2 * operators["CONV_2D"]  # kernels and biases
+    found = inspect_file(exported.out / "model.int8.tflite")
+    assert found["float_operators"] == {}
+    assert "QUANTIZE" not in found["integer_operators"]
+    assert found["per_channel"] >= 2 * found["integer_operators"]["CONV_2D"]  # kernels and biases
 
 
 def test_float_tflite_is_refused_as_int8(exported):

@@ -140,14 +140,15 @@ def test_depthwise_kernel_has_a_scale_for_every_channel(graph, ranges):
 
 def test_integer_graph_has_no_float_and_gives_the_rounded_models_answers(graph, ranges, faces):
     from fer_edge_export.aware import aware_model
+    from fer_edge_export.inspection import inspect_tflite
     from fer_edge_export.rebuild import predict
-    from fer_edge_export.tflite import convert_int8, inspect_graph
+    from fer_edge_export.tflite import convert_int8
     from fer_edge_runtime.engines.litert import LiteRTEngine
 
     content = convert_int8(aware_model(graph, ranges, round_weights=False))
-    operators, floats, _ = inspect_graph(content)
-    assert floats == []
-    assert operators["CONCATENATION"] == 2
+    found = inspect_tflite(content, "x")
+    assert found["float_islands"] == []
+    assert found["integer_operators"]["CONCATENATION"] == 2
     engine = LiteRTEngine(content, name="x")
     inputs = prepare(faces[0])
     grid = np.clip(np.rint(inputs / engine.input.scale) + engine.input.zero_point, -128, 127).astype(np.int8)
