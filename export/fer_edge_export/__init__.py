@@ -3,9 +3,11 @@
     export_bundle(ExportConfig(run=Path("runs/x"), out=Path("bundle")))
 
 * `config`, `errors`: what an export is told, what can go wrong.
-* `rebuild`: the trained classifier again, in `tf_keras`, proven equal.
-* `calibration`, `tflite`, `onnx`: real faces, then the full-integer artefacts, each checked.
-* `evaluate`: accuracy and parity of the artefacts, measured by the runtime.
+* `rebuild`, `graph`, `simplify`: the trained classifier again, in `tf_keras`, proven equal, in layers of one integer operator.
+* `calibration`, `ranges`, `aware`, `qat`: real faces, the grids of the tensors, training on them.
+* `tflite`, `onnx`, `metadata`, `models`: the full-integer artefacts, each checked.
+* `device`, `evaluate`, `gate`, `latency`, `tensors`, `parity_page`: what they answer and cost, measured by the runtime.
+* `inspection`: what a model file is made of.
 * `golden`, `card`, `bundle_writer`: vectors, model card, the folder itself.
 * `pipeline`: all of it, in order, with the gate.
 
