@@ -99,7 +99,7 @@ def train_table() -> str:
     return (
         "\n".join(rows)
         + "\n\nSingle crop, float32. PublicTest chose the epoch, PrivateTest was looked at once; for another split than FER2013's "
-        f"own they are its validation and test parts.{frozen}{others}"
+        f"own they are its validation and test parts. Times are wall time on a machine that also did other work.{frozen}{others}"
     )
 
 
