@@ -100,26 +100,18 @@ def train_aware(
     step = _training_step(model, task.teacher, optimizer)
     views = _Views(task.run_model)
     reference = _accuracy(task.teacher, task)
-    key = _key(task, config)
-    file = folder / STATE
-    state = _read(file, key)
-    if state is None and file.exists():
-        say(f"{file} is of another quantization-aware training, or damaged; it begins anew.")
+    file, key = folder / STATE, _key(task, config)
+    state = _continue(file, key, model, optimizer, say)
     if state is None:
         first = {"epoch": 0, "loss": None, "public_accuracy": _accuracy(model, task)}
-        state = _State(model.get_weights(), [v.numpy() for v in optimizer.variables], model.get_weights(), [first])
+        state = _State(*_weights(model, optimizer), model.get_weights(), [first])
         say(f"Rounded to int8, before any step: {first['public_accuracy']:.2%} of PublicTest; float {reference:.2%}.")
-    else:
-        model.set_weights(state.weights)
-        for variable, value in zip(optimizer.variables, state.optimizer, strict=True):
-            variable.assign(value)
-        say(f"Quantization-aware training: {len(state.history) - 1} epoch(s) found in {file}.")
     for epoch in range(len(state.history), config.epochs + 1):
         loss = _run_epoch(step, views, task.faces, config, epoch, steps, progress)
         best = max(row["public_accuracy"] for row in state.history)
         row = {"epoch": epoch, "loss": loss, "public_accuracy": _accuracy(model, task)}
         state.history.append(row)
-        state.weights, state.optimizer = model.get_weights(), [v.numpy() for v in optimizer.variables]
+        state.weights, state.optimizer = _weights(model, optimizer)
         if row["public_accuracy"] > best:
             state.best = state.weights
         _write(file, key, state)
@@ -127,9 +119,26 @@ def train_aware(
             f"Quantization-aware epoch {epoch}/{config.epochs}: loss {loss:.4f}, PublicTest {row['public_accuracy']:.2%}."
         )
     model.set_weights(state.best)
-    return trained_graph(task.graph, model), {
-        **asdict(config), "float_public_accuracy": reference, "history": state.history
-    }  # fmt: skip
+    report = {**asdict(config), "float_public_accuracy": reference, "history": state.history}
+    return trained_graph(task.graph, model), report
+
+
+def _continue(file: Path, key: str, model: Any, optimizer: Any, say: Callable[[str], None]) -> _State | None:
+    """Put the saved state of the same training into model and optimizer; None where there is none."""
+    state = _read(file, key)
+    if state is None:
+        if file.exists():
+            say(f"{file} is of another quantization-aware training, or damaged; it begins anew.")
+        return None
+    model.set_weights(state.weights)
+    for variable, value in zip(optimizer.variables, state.optimizer, strict=True):
+        variable.assign(value)
+    say(f"Quantization-aware training: {len(state.history) - 1} epoch(s) found in {file}.")
+    return state
+
+
+def _weights(model: Any, optimizer: Any) -> tuple[list[NDArray[Any]], list[NDArray[Any]]]:
+    return model.get_weights(), [variable.numpy() for variable in optimizer.variables]
 
 
 def _run_epoch(
@@ -140,11 +149,11 @@ def _run_epoch(
     seed = config.seed + 1000 * epoch
     order = np.random.default_rng(seed).permutation(len(faces))
     views.restart(seed)
-    size = len(faces) // steps
+    batch = min(config.batch_size, len(faces))
     total = 0.0
     for number in range(steps):
         progress(title, number, steps)
-        rows = order[number * config.batch_size : number * config.batch_size + min(config.batch_size, size)]
+        rows = order[number * batch : (number + 1) * batch]
         loss = float(step(tf.constant(views(faces[rows]))))
         if not np.isfinite(loss):
             raise ExportError(

@@ -78,7 +78,10 @@ def check_equal(model: Any, original: Any, inputs: NDArray[np.float32], what: st
 
 def predict(model: Any, inputs: NDArray[np.float32], *, batch: int = 64) -> NDArray[np.float32]:
     """(N, classes) float32 probabilities in inference mode, from a model of either library."""
-    parts = [np.asarray(model(inputs[i : i + batch], training=False), np.float32) for i in range(0, len(inputs), batch)]
+    # As a list: Keras 3 warns when one tensor comes for the list of one that an application has.
+    parts = [
+        np.asarray(model([inputs[i : i + batch]], training=False), np.float32) for i in range(0, len(inputs), batch)
+    ]
     return np.concatenate(parts)
 
 
