@@ -255,6 +255,9 @@ def export(
     target: Annotated[
         TargetName, typer.Option(help="Processor whose integer kernels the ONNX model suits; TFLite suits all.")
     ] = TargetName.x86_vnni,
+    mixed: Annotated[
+        list[str] | None, typer.Option(metavar="LAYER", help="Keep this layer in float; may be given more than once.")
+    ] = None,
     also: Annotated[list[PrecisionName] | None, typer.Option(help="Put float models into the bundle as well.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     json: Annotated[bool, typer.Option("--json", help="With inspect: print everything as JSON on stdout.")] = False,
@@ -269,7 +272,7 @@ def export(
 
     export_command(
         Path(run_folder), unexpected=files or [], out=out, int8=int8, data=data, ferplus=ferplus, name=name, max_drop=max_drop,
-        calibration_faces=calibration_faces, ptq=ptq, qat_epochs=qat_epochs, qat_learning_rate=qat_learning_rate, onnx=onnx, target=target.value,
+        calibration_faces=calibration_faces, ptq=ptq, qat_epochs=qat_epochs, qat_learning_rate=qat_learning_rate, onnx=onnx, target=target.value, mixed=tuple(mixed or ()),
         also=tuple(precision.value for precision in also or ()), overwrite=overwrite,
     )  # fmt: skip
 

@@ -216,6 +216,11 @@ def _training(facts: CardFacts) -> str:
 
 def _method(quantization: dict[str, Any]) -> str:
     """How the weights came to their integers."""
+    floats = quantization.get("float_layers")
+    return _trained(quantization) + (f" These layers stay in float32: {', '.join(floats)}." if floats else "")
+
+
+def _trained(quantization: dict[str, Any]) -> str:
     if "training" not in quantization:
         return " The weights are the trained ones, rounded (post-training quantization)."
     training, reached = quantization["training"], quantization["PublicTest"]

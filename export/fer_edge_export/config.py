@@ -60,6 +60,7 @@ class ExportConfig:
         min_agreement: the gate: share of PublicTest to which int8 TFLite and int8 ONNX must give the same label.
         onnx: also make the ONNX artefact.
         target: processor whose integer kernels the ONNX artefact suits: ``x86-vnni``, ``x86`` or ``arm64``.
+        mixed: convolutions and dense layers of the simplified network that stay in float32.
         also: further precisions that go into the bundle: ``float32`` (both formats), ``float16`` (TFLite).
         uncertain_below: probability under which the device says ``uncertain``; None is 0.4, or 0.6 of two classes.
         threads: of the engines that evaluate.
@@ -81,6 +82,7 @@ class ExportConfig:
     min_agreement: float = 0.98
     onnx: bool = True
     target: str = "x86-vnni"
+    mixed: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     uncertain_below: float | None = None
     threads: int = 2

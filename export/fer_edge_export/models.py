@@ -18,6 +18,7 @@ from fer_edge_export.errors import ExportError
 from fer_edge_export.evaluate import measure_artefacts
 from fer_edge_export.graph import Graph, build_model, read_graph
 from fer_edge_export.metadata import describe_onnx, describe_tflite, model_facts
+from fer_edge_export.mixed import check_layers, keep_float
 from fer_edge_export.onnx import MAX_MEAN_DIFFERENCE, check_onnx, convert_float_onnx, convert_onnx, tensors_of
 from fer_edge_export.qat import Task, train_aware
 from fer_edge_export.ranges import Ranges, measure_ranges, with_input_grid
@@ -96,15 +97,18 @@ def make_models(
     files = {FLOAT_TFLITE: _described(FLOAT_TFLITE, convert_float(classifier.model), "float32", facts)}
     files[INT8_TFLITE], quantization = _quantized(classifier, source, spec, config, facts, say, progress)
     artefact, content = files[INT8_TFLITE]
-    checks[INT8_TFLITE] = check_int8(content, _at_least_three(to_input(probes, spec, artefact.input)))
+    checks[INT8_TFLITE] = check_int8(
+        content, _at_least_three(to_input(probes, spec, artefact.input)), mixed=config.mixed
+    )
     ratios = signal_to_noise(content, classifier.graph, classifier.prepare(probes[:16]), artefact.input)
     checks["worst_tensors_db"] = dict(list(ratios.items())[:_WORST_TENSORS])
-    say(f"{INT8_TFLITE}: {artefact.size_bytes / 1e6:.2f} MB, all integer.")
+    kept = f"all integer but {', '.join(config.mixed)}" if config.mixed else "all integer"
+    say(f"{INT8_TFLITE}: {artefact.size_bytes / 1e6:.2f} MB, {kept}.")
     if config.onnx:
         files[INT8_ONNX], checks[INT8_ONNX] = _make_onnx(
-            files[INT8_TFLITE], spec, probes, config.target, facts, spread=checks[INT8_TFLITE]["kernel_spread"]
+            files[INT8_TFLITE], spec, probes, config, facts, spread=checks[INT8_TFLITE]["kernel_spread"]
         )
-        say(f"{INT8_ONNX}: {files[INT8_ONNX][0].size_bytes / 1e6:.2f} MB, all convolutions integer in ONNX Runtime.")
+        say(f"{INT8_ONNX}: {files[INT8_ONNX][0].size_bytes / 1e6:.2f} MB, {kept} in ONNX Runtime.")
         content, *ends = convert_float_onnx(classifier.model)
         files[FLOAT_ONNX] = _described_onnx(FLOAT_ONNX, content, "float32", facts, *ends)
     if "float16" in config.also:
@@ -148,8 +152,9 @@ def _quantized(
     progress: Progress,
 ) -> tuple[File, dict[str, Any]]:  # fmt: skip
     """The int8 TFLite model: of both methods the one that is better on PublicTest, post-training where they are equal."""
+    check_layers(classifier.graph, config.mixed)
     graphs = {PTQ: classifier.graph}
-    report: dict[str, Any] = {"method": PTQ}
+    report: dict[str, Any] = {"method": PTQ, "float_layers": list(config.mixed)}
     if config.qat.epochs:
         faces, _ = source.data.part("Training")
         task = Task(
@@ -161,6 +166,7 @@ def _quantized(
     for method, graph in graphs.items():
         say(f"Converting to int8 ({method}); this takes a minute or a few.")
         content = convert_int8(aware_model(graph, classifier.ranges, round_weights=False))
+        content = keep_float(content, graph, config.mixed) if config.mixed else content
         candidates[method] = _described(INT8_TFLITE, content, "int8", facts)
     if len(candidates) > 1:
         files = {f"{number}.tflite": file for number, file in enumerate(candidates.values())}
@@ -191,13 +197,19 @@ def _described_onnx(
 
 
 def _make_onnx(
-    tflite: File, spec: Preprocess, probes: NDArray[np.uint8], target: str, facts: dict[str, str], *, spread: float
+    tflite: File,
+    spec: Preprocess,
+    probes: NDArray[np.uint8],
+    config: ExportConfig,
+    facts: dict[str, str],
+    *,
+    spread: float,
 ) -> tuple[File, dict[str, Any]]:
-    artefact, content = tflite
+    (artefact, content), target = tflite, config.target
     ends = tensors_of(artefact.input, artefact.output, target)
     entry, converted = _described_onnx(INT8_ONNX, convert_onnx(content, target), "int8", facts, *ends)
     samples = to_input(probes, spec, entry.input)
-    checks = check_onnx(converted, entry.output, _at_least_three(samples), target)
+    checks = check_onnx(converted, entry.output, _at_least_three(samples), target, floats=len(config.mixed))
     theirs = open_engine(entry, converted).run(samples)
     ours = open_engine(artefact, content).run(to_input(probes, spec, artefact.input))
     differences = np.abs(theirs - ours)

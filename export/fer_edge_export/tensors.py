@@ -55,11 +55,11 @@ def _integer_tensors(
     interpreter.invoke()
     tensors = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
     outputs = [index for operator in interpreter._get_ops_details() for index in operator["outputs"]]
-    named = {_step_of(tensors[index]["name"]): index for index in outputs if index in tensors}
+    named = {step_of(tensors[index]["name"]): index for index in outputs if index in tensors}
     return {name: _real(interpreter, tensors[index]) for name, index in named.items() if name in steps}
 
 
-def _step_of(tensor_name: str) -> str:
+def step_of(tensor_name: str) -> str:
     """``network/quant_STEP/Relu6;…`` is of STEP."""
     parts = tensor_name.partition(";")[0].split("/")
     return parts[1].removeprefix("quant_") if len(parts) > 1 else ""

@@ -208,3 +208,39 @@ def test_loss_that_is_no_number_ends_the_export_with_advice(task, tmp_path):
     with pytest.raises(ExportError, match="no number. Lower --qat-learning-rate"):
         train(broken, tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+# Mixed precision
+
+
+def test_named_layers_stay_in_float_and_come_closer_to_it(graph, ranges, trained, faces):
+    from fer_edge_export.aware import aware_model
+    from fer_edge_export.inspection import inspect_tflite
+    from fer_edge_export.mixed import check_layers, keep_float
+    from fer_edge_export.rebuild import predict
+    from fer_edge_export.tflite import convert_int8
+    from fer_edge_runtime.engines.litert import LiteRTEngine
+
+    names = ["shortcut", "middle", "scores"]
+    check_layers(graph, names)
+    rounded = convert_int8(aware_model(graph, ranges, round_weights=False))
+    mixed = keep_float(rounded, graph, names)
+    found = inspect_tflite(mixed, "x")
+    assert found["float_operators"] == {
+        "CONV_2D": 1, "DEPTHWISE_CONV_2D": 1, "FULLY_CONNECTED": 1, "DEQUANTIZE": 3, "QUANTIZE": 3,
+    }  # fmt: skip
+    inputs = prepare(faces[0])
+    grid = np.rint(inputs * 127.5).astype(np.int8)
+    exact = predict(trained, inputs)
+    errors = [np.abs(LiteRTEngine(content, name="x").run(grid) - exact).mean() for content in (rounded, mixed)]
+    assert errors[1] < errors[0] < 0.02
+
+
+def test_layer_that_is_not_there_is_refused_with_the_closest_names(graph):
+    from fer_edge_export.mixed import check_layers
+    from fer_edge_runtime.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"no such convolution or dense layer.* midle|middle"):
+        check_layers(graph, ["midle"])
+    with pytest.raises(ConfigError, match="no such convolution"):
+        check_layers(graph, ["sum"])
