@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from fer_edge_train.plots import BLUE, INK, ORANGE, SETTINGS, new_figure, to_svg
 
@@ -138,11 +138,13 @@ def size_against_accuracy(bars: Sequence[Bar], parameters: Sequence[int], runs: 
                 capsize=3,
                 label=_short(bar.name),
             )
-        axes.set_xscale("log")
         axes.margins(x=0.2)
         axes.set(xlabel="parameters, millions", ylabel=f"{part} accuracy")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        if max(parameters) > 4 * min(parameters):
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+            for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+                formatted(FuncFormatter(lambda value, _: f"{value:g}"))
         _percent(axes.yaxis)
         axes.figure.legend(loc="outside lower left", ncols=2, fontsize=8)
 
