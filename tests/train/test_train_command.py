@@ -102,7 +102,9 @@ def test_list_names_every_recipe_with_what_it_reproduces() -> None:
     assert {"inceptionv3", "mobilenetv2", "inceptionresnetv2-binary", "cnn4", "vgg16", "resnet50", "xception"} <= set(
         recipes
     )
-    assert all(name in shown.stderr for name in recipes)
+    assert all(f"{name}  (" in shown.stdout for name in recipes), "what was asked for goes to stdout"
+    assert max(map(len, shown.stdout.splitlines())) <= 100
+    assert shown.stderr == ""
     assert all(recipe["reproduces"] and recipe["expects"] for recipe in recipes.values())
 
 
