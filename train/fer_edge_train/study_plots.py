@@ -141,14 +141,20 @@ def size_against_accuracy(bars: Sequence[Bar], parameters: Sequence[int], runs: 
         axes.margins(x=0.2)
         axes.set(xlabel="parameters, millions", ylabel=f"{part} accuracy")
         if max(parameters) > 4 * min(parameters):
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-            for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-                formatted(FuncFormatter(lambda value, _: f"{value:g}"))
+            _logarithmic(axes)
         _percent(axes.yaxis)
         axes.figure.legend(loc="outside lower left", ncols=2, fontsize=8)
 
     return _drawn("parameters", f"Parameters against {part} accuracy, 95 % intervals", draw, 3.1 + 0.11 * len(bars))
+
+
+def _logarithmic(axes: Any) -> None:
+    """Plain numbers at 1, 2 and 5 of a decade where there are few decades, at 1 where there are many."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5) if high / low < 300 else ()))
+    for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formatted(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def search_progress(accuracies: Sequence[tuple[int, float, bool]]) -> Plot:
@@ -175,7 +181,7 @@ def option_against_accuracy(option: str, shots: Sequence[Shot], *, recipe: float
         _points(axes, shots)
         axes.axvline(recipe, linestyle=":", color=INK, alpha=0.7, label="the recipe")
         if log:
-            axes.set_xscale("log")
+            _logarithmic(axes)
         if whole:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel=option, ylabel="PublicTest accuracy")
