@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -92,6 +93,43 @@ def test_signalled_run_says_how_to_resume_and_then_does(number: signal.Signals, 
     assert "PrivateTest: accuracy" in resumed.stderr
     assert [row["stage"] for row in read_json(out / "metrics.json")["history"]] == ["head", "finetune"]
     assert (out / "report.html").is_file()
+
+
+SWALLOWED = """
+import os, signal
+from fer_edge.commands.display import Display, interruptible
+
+class Interrupted:
+    def __del__(self):  # Python prints an exception from here and goes on
+        os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with interruptible("finished epochs are kept."), Display() as display:
+    display.start("fine-tune 1/1", 2)
+    Interrupted()
+    print("learning", flush=True)
+    display.step(1.0, 0.5)
+    print("learning on")
+"""
+
+
+def test_ctrl_c_that_a_library_swallows_ends_the_run_at_its_next_step() -> None:
+    done = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.stdout == "learning\n"
+    assert done.returncode == 130
+    assert done.stderr.endswith("fer-edge: interrupted; finished epochs are kept.\n")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "tensorflo"])
+def test_backend_that_cannot_train_is_refused_before_anything_is_read(backend: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("cnn4", "--data", tmp_path, "--out", tmp_path / "run"), env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert f"KERAS_BACKEND is '{backend}', which cannot train; choose tensorflow, jax, torch." in done.stderr
 
 
 def test_list_names_every_recipe_with_what_it_reproduces() -> None:
