@@ -12,9 +12,9 @@ EXIT_INTERRUPTED = 130
 
 def main() -> None:
     """Run the command line; every error we know becomes one sentence and its exit code."""
-    from fer_edge.cli import app
-
     try:
+        from fer_edge.cli import app
+
         app(complete(sys.argv[1:]), prog_name="fer-edge")
     except FerEdgeError as error:
         if os.environ.get("FER_EDGE_DEBUG"):

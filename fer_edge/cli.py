@@ -358,11 +358,12 @@ def data_align(
     keep_undetected: Annotated[
         bool, typer.Option("--keep-undetected", help="Keep pictures without a face as they are.")
     ] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave broken rows out instead of ending.")] = False,
 ) -> None:
     """Cut out the largest face of every picture, eyes level, as the device does it: grey PNG, one folder per class."""
     from fer_edge.commands.data import align_command
 
-    align_command(path, out=out, detector=detector, size=size, keep_undetected=keep_undetected)
+    align_command(path, out=out, detector=detector, size=size, keep_undetected=keep_undetected, skip_bad=skip_bad)
 
 
 @app.command()

@@ -88,7 +88,7 @@ def test_broken_rows_are_listed_with_their_lines_and_make_exit_code_6(faces: Pat
 
     assert refused.returncode == 6
     assert "line 14: emotion '9'" in refused.stderr
-    assert "line 15: expected 2304 values in the column 'pixels', found 2256" in refused.stderr
+    assert "line 15: expected 2304 values (48×48) in the column 'pixels', found 2256" in refused.stderr
     assert "--skip-bad" in refused.stderr
     assert skipped.returncode == 0
     assert refused.stdout == skipped.stdout

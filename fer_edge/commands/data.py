@@ -58,7 +58,7 @@ def inspect_command(path: Path, *, page: Path | None, as_json: bool, skip_bad: b
             raise DataError(f"{listed_problems(rows)}\nMend them, or leave them out with --skip-bad.")
 
 
-def align_command(path: Path, *, out: Path, detector: str, size: int, keep_undetected: bool) -> None:
+def align_command(path: Path, *, out: Path, detector: str, size: int, keep_undetected: bool, skip_bad: bool) -> None:
     """Write aligned faces as class folders."""
     need(("pyarrow",), "train")
     from fer_edge_train.align import UNDETECTED, align_dataset
@@ -69,7 +69,7 @@ def align_command(path: Path, *, out: Path, detector: str, size: int, keep_undet
             display.progress("aligning faces", done, total)
 
         result = align_dataset(
-            path, out, detector=detector, size=size, keep_undetected=keep_undetected, progress=show
+            path, out, detector=detector, size=size, keep_undetected=keep_undetected, skip_bad=skip_bad, progress=show
         )  # fmt: skip
         if result.unreadable:
             display.say(f"{len(result.unreadable):,} cannot be read and are left out:")

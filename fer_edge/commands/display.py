@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,18 +15,34 @@ from typing import Any
 
 from fer_edge_runtime.errors import ConfigError, MissingPackageError
 
+BACKENDS = ("tensorflow", "jax", "torch")
 EXIT_INTERRUPTED = 130
+_asked_to_stop = threading.Event()
 
 
 @contextmanager
 def interruptible(advice: str) -> Iterator[None]:
     """End on Ctrl-C and SIGTERM alike with one sentence, ``advice`` being its second half, and exit code 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _asked_to_stop.clear()
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell sets it for what runs in its background
+        signal.signal(signal.SIGINT, _stop)
     try:
         yield
     except KeyboardInterrupt:
         sys.stderr.write(f"fer-edge: interrupted; {advice}\n")
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _stop(*_: object) -> None:
+    _asked_to_stop.set()
+    raise KeyboardInterrupt
+
+
+def _stop_if_asked() -> None:
+    """A signal that came inside a library's callback, where Python ignores exceptions, counts at the next step."""
+    if _asked_to_stop.is_set():
+        raise KeyboardInterrupt
 
 
 def need(packages: tuple[str, ...], extra: str) -> None:
@@ -38,6 +55,8 @@ def need(packages: tuple[str, ...], extra: str) -> None:
 def need_backend() -> None:
     """Refuse early when the library that Keras is to compute with is missing."""
     backend = os.environ.get("KERAS_BACKEND") or _backend_of_settings()
+    if backend not in BACKENDS:
+        raise ConfigError(f"KERAS_BACKEND is '{backend}', which cannot train; choose {', '.join(BACKENDS)}.")
     if importlib.util.find_spec(backend) is not None:
         return
     if backend == "tensorflow":
@@ -79,6 +98,7 @@ class Display:
 
     def say(self, sentence: str) -> None:
         """Print a line above the bar."""
+        _stop_if_asked()
         self._console.print(sentence, soft_wrap=True, markup=False)
 
     def start(self, title: str, steps: int) -> None:
@@ -90,10 +110,12 @@ class Display:
 
     def step(self, loss: float, accuracy: float) -> None:
         """Advance it."""
+        _stop_if_asked()
         self._progress.update(self._task, advance=1, note=f"loss {loss:.3f} accuracy {accuracy:.1%}")
 
     def progress(self, title: str, done: int, total: int) -> None:
         """Show how far a step is."""
+        _stop_if_asked()
         if title != self._title:
             self.start(title, total)
         self._progress.update(self._task, completed=done)

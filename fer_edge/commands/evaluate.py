@@ -105,7 +105,7 @@ def _read(options: EvaluateOptions, subject: Subject, display: Display) -> tuple
 
     display.say(f"Reading {options.data} …")
     data = (
-        load_dataset(options.data, parts=_parts(options))
+        load_dataset(options.data, parts=_parts(options), skip_bad=options.skip_bad, say=display.say)
         if subject.recipe is None
         else _load(options, subject.recipe, display)
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,17 +46,12 @@ def list_command(*, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps({name: recipe.to_dict() for name, recipe in known.items()}) + "\n")
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 1, 0))
-    table.add_column("recipe", no_wrap=True)
-    for column in ("reproduces", "expect", "stages"):
-        table.add_column(column, overflow="fold")
+    width = min(100, shutil.get_terminal_size().columns)
     for name, recipe in known.items():
         stages = f"{recipe.head.epochs} + {recipe.finetune.epochs} epochs, {recipe.input_size} px"
-        table.add_row(name, recipe.reproduces, recipe.expects, stages)
-    Console(stderr=True, highlight=False).print(table)
+        sys.stdout.write(f"{name}  ({stages})\n")
+        for text in (recipe.reproduces, f"Expect: {recipe.expects}"):
+            sys.stdout.write(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  ") + "\n")
 
 
 def train_command(options: TrainOptions) -> None:

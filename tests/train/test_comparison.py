@@ -13,14 +13,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from drawn import SILENT, TINY, drawn_dataset
+from drawn import SILENT, TINY, drawn_dataset, small_disk
 
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 from fer_edge_train.comparison import (
     PLOTS,
     compare,
     difference_table,
-    duration,
     own_options,
     result_table,
     tuning_table,
@@ -28,7 +27,7 @@ from fer_edge_train.comparison import (
 )
 from fer_edge_train.config import TrainConfig, with_settings
 from fer_edge_train.metrics import accuracy_figures, evaluate
-from fer_edge_train.summary import summarise_run
+from fer_edge_train.summary import duration, summarise_run
 from fer_edge_train.trainer import train
 
 pytestmark = [
@@ -222,6 +221,17 @@ def test_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 # What is written
+
+
+def test_full_disk_leaves_no_half_comparison_and_keeps_an_earlier_one(tmp_path: Path) -> None:
+    comparison, earlier = compare([make_run(tmp_path / "a")]), tmp_path / "earlier"
+    write_comparison(comparison, earlier)
+    for out in (tmp_path / "new", earlier):
+        with small_disk(8_000), pytest.raises(OutputError, match="cannot be written"):
+            write_comparison(comparison, out)
+
+    assert not (tmp_path / "new").exists()
+    assert (earlier / "compare.html").read_text().endswith("\n")
 
 
 def test_page_holds_its_plots_and_markdown_points_at_them(tmp_path: Path) -> None:

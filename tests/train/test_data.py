@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from drawn import csv_line, drawn_dataset, write_csv, write_folders, write_parqu
 
 from fer_edge_runtime.errors import DataError
 from fer_edge_train.data import FER2013_LABELS, USAGES, FaceDataset, load_dataset, usable
+from fer_edge_train.ferplus import VOTES
 
 pytestmark = pytest.mark.train
 FER2013 = Path(__file__).parents[3] / "shared" / "data" / "fer2013.parquet"
@@ -105,8 +107,6 @@ def test_validation_folder_is_the_selection_part(validation: str, tmp_path: Path
 
 @pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".bmp", ".webp", ".tiff", ".ppm", ".gif", ".jp2"])
 def test_any_picture_format_and_class_name_is_read(suffix: str, tmp_path: Path, drawn: FaceDataset) -> None:
-    import cv2
-
     for name in ("überrascht & wach", "0"):
         (tmp_path / name).mkdir()
         for number in range(10):
@@ -123,6 +123,23 @@ def test_any_picture_format_and_class_name_is_read(suffix: str, tmp_path: Path, 
         assert max(np.corrcoef(image.ravel(), face.ravel())[0, 1] for face in drawn.images[:10]) > 0.9
 
 
+@pytest.mark.parametrize("name", ["a.jfif", "a", "a.jpg_large", "a.png"])
+def test_bytes_say_what_a_picture_is_whatever_its_name(name: str, tmp_path: Path, drawn: FaceDataset) -> None:
+    root = write_folders(tmp_path / "set", drawn)
+    encoded = cv2.imencode(".jpg", drawn.images[0])[1].tobytes()
+    (root / "train" / "happy" / name).write_bytes(encoded)
+
+    assert len(load_dataset(root).images) == len(drawn.images) + 1
+
+
+def test_class_may_have_underscores_and_what_computers_leave_is_no_class(tmp_path: Path, drawn: FaceDataset) -> None:
+    root = write_folders(tmp_path / "set", replace(drawn, names=("__calm__", *FER2013_LABELS[1:])), form="plain")
+    (root / "__MACOSX").mkdir()
+    (root / "happy" / "Thumbs.db").write_bytes(b"what Windows leaves behind")
+
+    assert load_dataset(root).names[0] == "__calm__"
+
+
 def test_plain_folders_are_split_in_three(tmp_path: Path, drawn: FaceDataset) -> None:
     names = ("calm", "cross", "glad", "d", "e", "f", "g")
     root = write_folders(tmp_path / "set", replace(drawn, names=names), form="plain")
@@ -136,8 +153,6 @@ def test_plain_folders_are_split_in_three(tmp_path: Path, drawn: FaceDataset) ->
 
 
 def test_pictures_of_another_size_and_colour_become_48_grey(tmp_path: Path, drawn: FaceDataset) -> None:
-    import cv2
-
     root = write_folders(tmp_path / "set", drawn)
     large = np.repeat(np.full((200, 300, 1), 90, np.uint8), 3, axis=2)
     for name in FER2013_LABELS:
@@ -257,7 +272,7 @@ BROKEN = {
     ),
     "csv is not text": (text_file("a.csv", b"\xff\xfe\x00\x81" * 50), ["a.csv", "cannot be read as CSV"]),
     "csv has only a header": (text_file("a.csv", b"emotion,pixels,Usage\n"), ["a.csv", "holds no rows"]),
-    "too few pixels": (with_pixels(lambda p: p[:-1]), ["line 107", "'pixels'", "2304", "found 2303"]),
+    "too few pixels": (with_pixels(lambda p: p[:-1]), ["line 107", "'pixels'", "2304 values (48×48)", "found 2303"]),
     "too many pixels": (with_pixels(lambda p: [*p, "7"]), ["line 107", "found 2305"]),
     "pixel 300": (with_pixels(lambda p: [*p[:-1], "300"]), ["line 107", "'pixels' holds 300;", "0 to 255"]),
     "pixel -1": (with_pixels(lambda p: ["-1", *p[1:]]), ["line 107", "holds -1"]),
@@ -291,7 +306,18 @@ BROKEN = {
     "unreadable picture": (folders_with(lambda r: (r / "train/sad/z.png").write_bytes(b"no")), ["z.png", "not a pic"]),
     "empty picture": (folders_with(lambda r: (r / "train/sad/z.png").touch()), ["z.png", "0 bytes"]),
     "dangling link": (folders_with(lambda r: (r / "train/sad/z.png").symlink_to(r / "x")), ["z.png", "cannot be read"]),
-    "folder named as a picture": (folders_with(lambda r: (r / "train/sad/z.png").mkdir()), ["z.png", "cannot be read"]),
+    "folder in a class folder": (
+        folders_with(lambda r: (r / "train/sad/anna").mkdir()),
+        ["sad/anna", "a folder inside"],
+    ),
+    "picture of a phone": (
+        folders_with(lambda r: (r / "train/sad/z.HEIC").write_bytes(b"ftypheic")),
+        ["z.HEIC", "OpenCV"],
+    ),
+    "votes without faces": (
+        text_file("fer2013new.csv", ("Usage,Image name," + ",".join(VOTES)).encode()),
+        ["votes of FER+, no faces", "--ferplus"],
+    ),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from places import SAMPLES
 
 from fer_edge_runtime.detect import open_detector
-from fer_edge_runtime.errors import ConfigError, OutputError
+from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 from fer_edge_train.align import align_dataset
 from fer_edge_train.framing import MIN_SCORE, central_detection, face_canvas
 from fer_edge_train.readers import read_rows
@@ -120,8 +120,11 @@ def test_rows_of_a_csv_become_folders_that_can_be_read(pictures: Path, tmp_path:
     path.write_text("\n".join(["emotion,pixels,Usage", *lines, f"3,{'0 ' * 2304},Training", "3,1 2,Training"]) + "\n")
     shown: list[tuple[int, int]] = []
 
+    with pytest.raises(DataError, match=r"line 7: expected 2304 values.*\n.*--skip-bad"):
+        align_dataset(path, tmp_path / "faces", detector="full", progress=nothing)
+    assert not (tmp_path / "faces").exists()
     result = align_dataset(
-        path, tmp_path / "faces", detector="full", progress=lambda done, total: shown.append((done, total))
+        path, tmp_path / "faces", detector="full", skip_bad=True, progress=lambda done, total: shown.append((done, total))
     )  # fmt: skip
 
     assert result.undetected == ["line 6"]

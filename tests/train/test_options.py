@@ -167,7 +167,7 @@ def test_teachers_that_do_not_fit_are_refused(tmp_path: Path, faces: FaceDataset
         attempt(two_classes(faces), teacher)
     with pytest.raises(DataError, match=r"broken\.npz holds no teacher probabilities.*--save-probabilities"):
         attempt(faces, tmp_path / "broken.npz")
-    with pytest.raises(DataError, match=r"missing\.npz holds no teacher probabilities"):
+    with pytest.raises(DataError, match=r"no teacher at .*missing\.npz\. Give a finished run folder"):
         attempt(faces, tmp_path / "missing.npz")
     with pytest.raises(DataError, match="made from other rows than these 98"):
         attempt(faces, tmp_path / "short.npz")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -94,6 +95,43 @@ def test_signalled_run_says_how_to_resume_and_then_does(number: signal.Signals, 
     assert (out / "report.html").is_file()
 
 
+SWALLOWED = """
+import os, signal
+from fer_edge.commands.display import Display, interruptible
+
+class Interrupted:
+    def __del__(self):  # Python prints an exception from here and goes on
+        os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+with interruptible("finished epochs are kept."), Display() as display:
+    display.start("fine-tune 1/1", 2)
+    Interrupted()
+    print("learning", flush=True)
+    display.step(1.0, 0.5)
+    print("learning on")
+"""
+
+
+def test_ctrl_c_that_a_library_swallows_ends_the_run_at_its_next_step() -> None:
+    done = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.stdout == "learning\n"
+    assert done.returncode == 130
+    assert done.stderr.endswith("fer-edge: interrupted; finished epochs are kept.\n")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "tensorflo"])
+def test_backend_that_cannot_train_is_refused_before_anything_is_read(backend: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("cnn4", "--data", tmp_path, "--out", tmp_path / "run"), env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 2
+    assert f"KERAS_BACKEND is '{backend}', which cannot train; choose tensorflow, jax, torch." in done.stderr
+
+
 def test_list_names_every_recipe_with_what_it_reproduces() -> None:
     shown = subprocess.run(command("--list"), capture_output=True, text=True, timeout=120, check=True)
     machine = subprocess.run(command("--list", "--json"), capture_output=True, text=True, timeout=120, check=True)
@@ -102,7 +140,9 @@ def test_list_names_every_recipe_with_what_it_reproduces() -> None:
     assert {"inceptionv3", "mobilenetv2", "inceptionresnetv2-binary", "cnn4", "vgg16", "resnet50", "xception"} <= set(
         recipes
     )
-    assert all(name in shown.stderr for name in recipes)
+    assert all(f"{name}  (" in shown.stdout for name in recipes), "what was asked for goes to stdout"
+    assert max(map(len, shown.stdout.splitlines())) <= 100
+    assert shown.stderr == ""
     assert all(recipe["reproduces"] and recipe["expects"] for recipe in recipes.values())
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-import resource
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from drawn import SILENT, TINY, drawn_dataset
+from drawn import SILENT, TINY, drawn_dataset, small_disk
 
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 from fer_edge_train.config import FineTuneStage, HeadStage
@@ -233,17 +230,6 @@ def test_damaged_run_is_refused_by_name(
 # Where it cannot write
 
 
-@contextmanager
-def small_disk(limit_bytes: int) -> Iterator[None]:
-    """Every write beyond so many bytes of a file fails, as on a full disk; works for root too."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.mark.parametrize("out", ["/dev/full/run", "/proc/run", "/dev/null"])
 def test_run_folder_that_cannot_be_made_is_an_output_error(out: str, faces: FaceDataset) -> None:
     with pytest.raises(OutputError, match=f"run folder {out} cannot be made"):
@@ -276,11 +262,35 @@ def test_write_whole_keeps_the_old_file_when_writing_fails(error: type[BaseExcep
     assert files(tmp_path) == ["a.json"]
 
 
-def test_folder_with_other_files_is_refused(tmp_path: Path, faces: FaceDataset) -> None:
-    (tmp_path / "thesis.txt").write_text("precious")
+def test_folder_with_other_files_is_refused_and_keeps_them(tmp_path: Path, faces: FaceDataset) -> None:
+    for name in ("thesis.txt", ".thesis.tmp", ".thesis.tmp12.txt"):
+        (tmp_path / name).write_text("precious")
     with pytest.raises(ConfigError, match="is not empty"):
         train(TINY, faces, tmp_path, listener=SILENT, resume=True)
-    assert files(tmp_path) == ["thesis.txt"]
+    assert files(tmp_path) == [".thesis.tmp", ".thesis.tmp12.txt", "thesis.txt"]
+
+
+def test_run_without_a_finished_epoch_is_started_anew_with_a_lower_rate(tmp_path: Path, faces: FaceDataset) -> None:
+    out = tmp_path / "run"
+    with small_disk(8_000), pytest.raises(OutputError):
+        train(replace(TINY, head=replace(TINY.head, learning_rate=1.0)), faces, out, listener=SILENT)
+    (out / "best-1.keras").write_bytes(b"not committed")
+    (out / ".last-1.tmp12.keras").write_bytes(b"half")
+
+    train(TINY, faces, out, listener=SILENT)
+
+    assert load_run(out)[1] == TINY
+    assert files(out) == LEFT
+
+
+def test_finished_model_without_its_progress_is_not_written_over(
+    tmp_path: Path, faces: FaceDataset, finished: Path
+) -> None:
+    out = shutil.copytree(finished, tmp_path / "run")
+    (out / "progress.json").unlink()
+    with pytest.raises(ConfigError, match="already holds a training run"):
+        train(TINY, faces, out, listener=SILENT)
+    assert (out / "model.keras").is_file()
 
 
 def test_wrong_weights_leave_no_run_that_a_second_try_would_trip_over(tmp_path: Path, faces: FaceDataset) -> None:

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge_runtime.detect import Detector, open_detector
-from fer_edge_runtime.errors import ConfigError, OutputError, SourceError
+from fer_edge_runtime.errors import ConfigError, DataError, OutputError, SourceError
 from fer_edge_runtime.manifest import Framing, Preprocess
 from fer_edge_runtime.preprocess import crop_faces
 from fer_edge_runtime.sources.picture import read_picture
+from fer_edge_train.data import usable
 from fer_edge_train.faces import FACE_SIZE, Rows
 from fer_edge_train.framing import FER2013_FRAMING, MIN_SCORE, central_detection, face_canvas
-from fer_edge_train.readers import PARTS, read_rows
+from fer_edge_train.readers import PARTS
 
 CLOSE_UP = 128  # pixels: a picture this small is a face already; larger ones are looked at as they are first
 SIZES = (24, 512)
@@ -122,8 +123,9 @@ class Aligned:
 
 
 def align_dataset(
-    path: Path, out: Path, *, detector: str, size: int = FACE_SIZE, keep_undetected: bool = False, progress: Progress
-) -> Aligned:
+    path: Path, out: Path, *, detector: str, size: int = FACE_SIZE, keep_undetected: bool = False,
+    skip_bad: bool = False, progress: Progress,
+) -> Aligned:  # fmt: skip
     """Write a data set as class folders of aligned grey PNG faces; the folder appears when it is complete.
 
     Class folders keep their structure and names. The rows of a parquet or CSV file go to ``train``, ``validation`` and
@@ -136,20 +138,22 @@ def align_dataset(
         size: side of the faces in pixels.
         keep_undetected: write pictures without a face too, resized as a whole; otherwise they are left out. They are
             listed in ``undetected.txt`` either way.
+        skip_bad: leave out pictures and rows that cannot be read; otherwise they are refused.
         progress: receives pictures done and pictures in all.
 
     Raises:
         OutputError: ``out`` holds files or cannot be written.
-        ConfigError, DataError: see `Aligner` and `read_rows`.
+        DataError: pictures or rows cannot be read, and see `read_rows`.
+        ConfigError: see `Aligner`.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} is not empty; name a new folder with --out.")
     aligner = Aligner(detector, size)
-    rows = read_rows(path)
+    rows = usable(path, skip_bad=skip_bad)
     partial = out.with_name(f".{out.name}.part")
     try:
         shutil.rmtree(partial, ignore_errors=True)
-        result = _write_all(rows, path, partial, aligner, keep_undetected, progress)
+        result = _write_all(rows, path, partial, aligner, keep_undetected, skip_bad, progress)
         if result.undetected:
             (partial / UNDETECTED).write_text("\n".join(result.undetected) + "\n")
         partial.replace(out)
@@ -161,7 +165,7 @@ def align_dataset(
 
 
 def _write_all(
-    rows: Rows, path: Path, folder: Path, aligner: Aligner, keep_undetected: bool, progress: Progress
+    rows: Rows, path: Path, folder: Path, aligner: Aligner, keep_undetected: bool, skip_bad: bool, progress: Progress
 ) -> Aligned:  # fmt: skip
     total = len(rows.places)
     written, undetected, unreadable = 0, [], list(rows.broken)
@@ -170,7 +174,9 @@ def _write_all(
         place = rows.places[row]
         try:
             picture = read_picture(path / place) if path.is_dir() else rows.faces.images[row]
-        except SourceError as error:
+        except SourceError as error:  # such as one of more pixels than the runtime accepts
+            if not skip_bad:
+                raise DataError(f"{error} Mend it, or leave such pictures out with --skip-bad.") from error
             unreadable.append((place, str(error)))
             continue
         face = aligner.largest(picture) if path.is_dir() else aligner.close_up(picture)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import html
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from fer_edge_train import study_plots
 from fer_edge_train.page import cards, figure, page, paragraph, side_by_side, table
 from fer_edge_train.run_folder import write_whole
 from fer_edge_train.study_plots import Bar, Plot
-from fer_edge_train.summary import PARTS, read_history, summarise_run
+from fer_edge_train.summary import PARTS, duration, read_history, summarise_run
 
 PLOTS = ("accuracy", "curves", "f1", "parameters")
 _IN_OTHER_COLUMNS = ("architecture", "input_size")
@@ -93,6 +94,16 @@ def write_comparison(comparison: Comparison, out: Path) -> tuple[Path, Path]:
         OutputError: the folder or a file cannot be written.
     """
     plots = draw(comparison)
+    made = not out.exists()
+    try:
+        return _write_files(comparison, plots, out)
+    except OutputError:
+        if made:  # half a comparison is none
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _write_files(comparison: Comparison, plots: Sequence[Plot], out: Path) -> tuple[Path, Path]:
     try:
         (out / "plots").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -262,13 +273,6 @@ def recipe_lines(comparison: Comparison) -> list[str]:
         + (f"; {_shortened(options)}" if options else "")
         for run, options in zip(comparison.runs, own_options(comparison), strict=True)
     ]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: ``48 s``, ``12 min``, ``3.4 h``."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _title(run: Mapping[str, Any]) -> str:

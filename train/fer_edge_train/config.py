@@ -346,8 +346,9 @@ def _build(kind: type, values: dict[str, Any], where: str, prefix: str = "") -> 
     built: dict[str, Any] = {}
     for key, value in values.items():
         if key not in known:
-            close = difflib.get_close_matches(key, known, 1)
-            hint = f" Did you mean '{prefix}{close[0]}'?" if close else f" Known: {', '.join(known)}."
+            close = _keys_like(key, hints)
+            meant = " or ".join(f"'{prefix}{one}'" for one in close)
+            hint = f" Did you mean {meant}?" if close else f" Known: {', '.join(known)}."
             raise ConfigError(f"{where}: unknown key '{prefix}{key}'.{hint}")
         wanted = hints[key]
         if is_dataclass(wanted):
@@ -363,6 +364,12 @@ def _build(kind: type, values: dict[str, Any], where: str, prefix: str = "") -> 
         return kind(**built)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+
+
+def _keys_like(key: str, hints: dict[str, Any]) -> list[str]:
+    """Keys that may have been meant: one of the same name in a table below (``augment.noise`` for ``noise``), or of nearly the same."""
+    below = [f"{name}.{key}" for name, kind in hints.items() if is_dataclass(kind) and key in get_type_hints(kind)]
+    return below or difflib.get_close_matches(key, list(hints), 1)
 
 
 def _value(value: Any, wanted: Any, where: str) -> Any:

@@ -72,7 +72,10 @@ def load_for(
     return data
 
 
-def load_dataset(path: Path, *, split: str = "usage", seed: int = 7, parts: tuple[str, ...] = USAGES) -> FaceDataset:
+def load_dataset(
+    path: Path, *, split: str = "usage", seed: int = 7, parts: tuple[str, ...] = USAGES, skip_bad: bool = False,
+    say: Callable[[str], None] = _nothing,
+) -> FaceDataset:  # fmt: skip
     """Read a data set with its own classes and labels; see `load_for` for the forms.
 
     Args:
@@ -80,11 +83,13 @@ def load_dataset(path: Path, *, split: str = "usage", seed: int = 7, parts: tupl
         split: see `fer_edge_train.splits.split_rows`.
         seed: of the split.
         parts: those that must not be empty.
+        skip_bad: leave broken rows out.
+        say: told which.
 
     Raises:
         DataError: see `load_for`.
     """
-    return _split(usable(path).faces, split, seed, parts)
+    return _split(usable(path, skip_bad=skip_bad, say=say).faces, split, seed, parts)
 
 
 def usable(path: Path, *, skip_bad: bool = False, say: Callable[[str], None] = _nothing) -> Rows:

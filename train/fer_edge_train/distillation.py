@@ -38,14 +38,18 @@ def _of_run(path: Path, data: FaceDataset) -> NDArray[np.float32]:
     if record["dataset_digest"] != data.digest():
         raise DataError(
             f"The teacher {path} was trained on other rows or another split: faces that this run is tested on may be among those it "
-            "learned. If you know that they are not, give its saved probabilities: fer-edge evaluate RUN --data … --split Training "
-            "--save-probabilities FILE.npz"
+            f"learned. If you know that they are not, give its saved probabilities: fer-edge evaluate {path} --recipe THIS_RECIPE --data … "
+            "--split Training --save-probabilities FILE.npz"
         )
     predict, (faces, _) = keras_predictor(run.best_model), data.part("Training")
     return predict_protocols(predict, faces, protocols=("flip",), progress=lambda *_: None)["flip"]
 
 
 def _saved(path: Path, data: FaceDataset) -> NDArray[np.float32]:
+    if not path.exists():
+        raise DataError(
+            f"There is no teacher at {path}. Give a finished run folder, or a file of fer-edge evaluate --save-probabilities."
+        )
     try:
         saved = read_npz(path)
         probabilities, names, digest = saved["probabilities"], saved["names"].tolist(), str(saved["digest"])

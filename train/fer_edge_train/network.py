@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +118,8 @@ def _with_imagenet(config: TrainConfig, classes: int) -> tuple[keras.Model, kera
     if config.architecture not in PRETRAINED:
         raise DataError(f"There are no ImageNet weights for {config.architecture}. {advice}")
     try:
-        return build_classifier(config, classes, keras=keras, weights="imagenet")
+        with redirect_stdout(sys.stderr):  # where Keras says that it downloads; stdout is for --json
+            return build_classifier(config, classes, keras=keras, weights="imagenet")
     except Exception as error:  # whatever a download can raise: URL errors, time-outs, hash mismatches, unknown widths
         raise DataError(
             f"Keras cannot give ImageNet weights for {config.architecture} of width {config.width:g}: {error}. {advice}"
@@ -129,8 +133,14 @@ def _load_backbone(backbone: keras.Model, weights: Path) -> None:
         )
     before = [w.copy() for w in backbone.get_weights()]
     try:
-        backbone.load_weights(weights)
-    except (ValueError, OSError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of a layer before it raises about it
+            backbone.load_weights(weights)
+    except OSError as error:
+        raise DataError(
+            f"{weights} cannot be read as Keras weights: {_reason(error)}. Download or copy it again."
+        ) from error
+    except (ValueError, KeyError) as error:
         raise DataError(f"{weights} does not fit {backbone.name}: {_reason(error)}") from error
     if all(np.array_equal(old, new) for old, new in zip(before, backbone.get_weights(), strict=True)):
         raise DataError(f"{weights} holds no weights of {backbone.name}: nothing in it fits.")

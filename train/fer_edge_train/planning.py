@@ -18,6 +18,7 @@ from fer_edge_train.data import FACE_SIZE, FaceDataset
 from fer_edge_train.devices import use_all_devices, use_one_device
 from fer_edge_train.evaluation import FINAL
 from fer_edge_train.network import build_training_model, unfreeze_top
+from fer_edge_train.summary import duration
 from fer_edge_train.trainer import EVALUATION_BATCH, compile_stage, learning, predict, stage_title
 
 _TIMED_STEPS = 3
@@ -104,7 +105,7 @@ def _measure(config: TrainConfig, data: FaceDataset, say: Callable[[str], None])
     total += found["evaluation_seconds"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
     say(
-        f"About {total / 60:.0f} min in all on this machine as it is now, {found['evaluation_seconds'] / 60:.0f} of them for the last "
+        f"About {duration(total)} in all on this machine as it is now, {duration(found['evaluation_seconds'])} of them for the last "
         f"evaluation; {peak:.0f} MiB of memory at the peak so far."
     )
     return {**found, "total_minutes": round(total / 60, 1), "peak_mib": round(peak)}

@@ -34,6 +34,9 @@ PARTS = {
 _CODES = {str(code): code for code in range(len(FER2013_LABELS))}
 _BYTES = {str(value) for value in range(256)}
 _CHUNK = 256  # pictures a thread decodes at a time
+_SYSTEM = ("__MACOSX", "__pycache__", "Thumbs.db", "desktop.ini")  # what computers leave in folders
+# What people put beside pictures on purpose.
+_NOTES = (".txt", ".md", ".csv", ".tsv", ".json", ".xml", ".yaml", ".yml", ".html", ".pdf")
 
 
 def read_rows(path: Path) -> Rows:
@@ -185,6 +188,10 @@ def _read_csv(path: Path) -> Rows:
             if not any(header):
                 raise DataError(f"{path} is empty; expected the columns emotion, pixels and Usage.")
             missing = [name for name in ("emotion", "pixels", "Usage") if name not in header]
+            if missing and set(VOTES) <= set(header):
+                raise DataError(
+                    f"{path} holds the votes of FER+, no faces. Give fer2013.csv with this file beside it, or named by --ferplus."
+                )
             if missing:
                 raise DataError(
                     f"{path} lacks the column(s) {', '.join(missing)} of fer2013.csv; found: {', '.join(header)}."
@@ -215,7 +222,7 @@ def parse_pixels(text: str) -> Picture | str:
     if wrong is not None:
         shown = wrong if len(wrong) <= 20 else f"{wrong[:20]}…"
         return f"the column 'pixels' holds {shown}; pixel values are whole numbers, 0 to 255"
-    return f"expected {FACE_SIZE**2} values in the column 'pixels', found {len(words)}"
+    return f"expected {FACE_SIZE**2} values ({FACE_SIZE}×{FACE_SIZE}) in the column 'pixels', found {len(words)}"
 
 
 def _read_folders(path: Path) -> Rows:
@@ -237,11 +244,11 @@ def _read_folders(path: Path) -> Rows:
         (picture, names.index(name), usage)
         for usage, root in roots.items()
         for name in names
-        for picture in _pictures(root / name)
+        for picture in _entries(root / name)
     ]
-    if not pictures:
-        raise DataError(f"{path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))}).")
-    filled = {label for _, label, usage in pictures if usage == "Training"}
+    filled = {label for picture, label, usage in pictures if usage == "Training" and picture.is_file()}
+    if not filled:
+        raise DataError(f"{path} holds no pictures ({', '.join(sorted(PICTURE_SUFFIXES))}) in its class folders.")
     for label, name in enumerate(names):
         if label not in filled:
             raise DataError(f"The class folder {roots['Training'] / name} holds no pictures.")
@@ -267,18 +274,23 @@ def class_folders(root: Path) -> tuple[str, ...]:
     """Names of the folders in a folder, the hidden ones left out."""
     if not root.is_dir():
         return ()
-    return tuple(
-        sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
-    )
+    return tuple(sorted(entry.name for entry in root.iterdir() if entry.is_dir() and not _hidden(entry)))
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _hidden(entry: Path) -> bool:
+    return entry.name.startswith(".") or entry.name in _SYSTEM
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Everything in a class folder that is a picture or ought to be one: its bytes decide, not its name."""
     if not folder.is_dir():
         return []
-    return sorted(e for e in folder.iterdir() if e.suffix.lower() in PICTURE_SUFFIXES and not e.name.startswith("."))
+    return sorted(e for e in folder.iterdir() if not _hidden(e) and e.suffix.lower() not in _NOTES)
 
 
 def _read_face(picture: Path) -> Picture | str:
+    if picture.is_dir():
+        return "a folder inside a class folder; pictures must lie directly in the folder of their class"
     try:
         return decode_face(picture.read_bytes())
     except OSError as error:

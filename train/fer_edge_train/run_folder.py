@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from typing import Any
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 from fer_edge_train.config import TrainConfig
 
+_LEFTOVER = re.compile(r"\..+\.tmp\d+\.[a-z]+")  # how `write_whole` names what it has not finished
+_BEFORE_THE_FIRST_COMMIT = {"config.json", "best-1.keras", "last-1.keras"}
 WORDS = ("name", "reproduces", "expects")  # of a recipe: they say what it is and change nothing
 
 
@@ -87,16 +90,21 @@ class RunFolder:
             digest: of the data set.
             resume: continue a run that is there.
 
+        A run without a finished epoch, stopped by a full disk or a rate too high, is started anew by any recipe.
+
         Raises:
             ConfigError: the folder holds a run and ``resume`` is off, or it was made by another recipe or data set.
             DataError: the run's own files are damaged.
         """
-        for leftover in self.path.glob(".*.tmp*"):  # of a process that was killed while it wrote
+        leftovers = [entry for entry in self.path.iterdir() if _LEFTOVER.fullmatch(entry.name)]
+        present = {entry.name for entry in self.path.iterdir()} - {entry.name for entry in leftovers}
+        if present and self.config_file.name not in present:
+            raise ConfigError(f"{self.path} is not empty and holds no training run. Name another --out.")
+        for leftover in leftovers:  # of a process that was killed while it wrote
             leftover.unlink(missing_ok=True)
-        present = sorted(entry.name for entry in self.path.iterdir())
-        if self.config_file.name not in present:
-            if present:
-                raise ConfigError(f"{self.path} is not empty and holds no training run. Name another --out.")
+        if present <= _BEFORE_THE_FIRST_COMMIT:
+            for unfinished in present:
+                (self.path / unfinished).unlink()
             return Progress()
         if not resume:
             raise ConfigError(

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from fer_edge_train.plots import BLUE, INK, ORANGE, SETTINGS, new_figure, to_svg
 
@@ -138,15 +138,23 @@ def size_against_accuracy(bars: Sequence[Bar], parameters: Sequence[int], runs: 
                 capsize=3,
                 label=_short(bar.name),
             )
-        axes.set_xscale("log")
         axes.margins(x=0.2)
         axes.set(xlabel="parameters, millions", ylabel=f"{part} accuracy")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        if max(parameters) > 4 * min(parameters):
+            _logarithmic(axes)
         _percent(axes.yaxis)
         axes.figure.legend(loc="outside lower left", ncols=2, fontsize=8)
 
     return _drawn("parameters", f"Parameters against {part} accuracy, 95 % intervals", draw, 3.1 + 0.11 * len(bars))
+
+
+def _logarithmic(axes: Any) -> None:
+    """Plain numbers at 1, 2 and 5 of a decade where there are few decades, at 1 where there are many."""
+    axes.set_xscale("log")
+    low, high = axes.get_xlim()
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5) if high / low < 300 else ()))
+    for formatted in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formatted(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def search_progress(accuracies: Sequence[tuple[int, float, bool]]) -> Plot:
@@ -173,7 +181,7 @@ def option_against_accuracy(option: str, shots: Sequence[Shot], *, recipe: float
         _points(axes, shots)
         axes.axvline(recipe, linestyle=":", color=INK, alpha=0.7, label="the recipe")
         if log:
-            axes.set_xscale("log")
+            _logarithmic(axes)
         if whole:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(xlabel=option, ylabel="PublicTest accuracy")

@@ -57,6 +57,13 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     return list(read_json(progress).get("history", [])) if progress.is_file() else []
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``48 s``, ``12 min``, ``3.4 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def _summary(path: Path, record: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
     config = TrainConfig.from_dict(record["config"], where=str(path / "config.json"))
     history = metrics.get("history") or read_history(path)

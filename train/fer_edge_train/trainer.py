@@ -27,6 +27,7 @@ from fer_edge_train.network import build_training_model, restart_randomness, unf
 from fer_edge_train.provenance import git_commit, split_hash, versions
 from fer_edge_train.run_folder import Progress, RunFolder, read_json, write_json
 from fer_edge_train.run_logs import RunLogs
+from fer_edge_train.summary import duration
 
 EVALUATION_BATCH = 256
 PLATEAU_FACTOR = 0.2
@@ -70,7 +71,7 @@ class _Task:
 def _no_number(what: str, title: str) -> str:
     return (
         f"{title}: {what} gave NaN or infinity, nothing is learned from here on. Lower the learning rate of this stage, or use "
-        "precision = 'float32'. Finished epochs are kept."
+        "precision = 'float32'; finished epochs are kept, so name another --out if there are any."
     )
 
 
@@ -239,7 +240,7 @@ def _run_stage(
 
 def _time_left(stage: Stage, progress: Progress) -> str:
     left = (stage.epochs - progress.epoch) * progress.history[-1]["seconds"]
-    return f", {left / 60:.0f} min left of this stage at most" if left else ""
+    return f", {duration(left)} left of this stage at most" if left else ""
 
 
 def _time_to_slow(stale_epochs: int, patience: int) -> bool:

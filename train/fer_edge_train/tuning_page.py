@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge_train import study_plots
-from fer_edge_train.comparison import duration
 from fer_edge_train.page import cards, figure, page, paragraph, side_by_side, table
 from fer_edge_train.run_folder import write_json, write_whole
 from fer_edge_train.study_plots import Plot, Shot
+from fer_edge_train.summary import duration
 from fer_edge_train.toml_text import to_toml
 from fer_edge_train.tuning import Search, best_config, recipe_value
 
