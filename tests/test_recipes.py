@@ -35,7 +35,9 @@ def test_recipe_trains_on_real_faces_and_its_run_exports(recipe: str, rows: Path
     if recipe == "inceptionresnetv2-binary":
         return  # the same network as its -finetune sister, and the slowest conversion of all
 
-    manifest = export_small(run, tmp_path / "bundle")
+    aware = recipe in ("mobilenetv2", "inceptionv3", "cnn4")
+    manifest = export_small(run, tmp_path / "bundle", aware=aware)
 
     assert manifest["task"] == ("valence2" if binary else "emotion7")
     assert {artefact["precision"] for artefact in manifest["artefacts"]} >= {"int8"}
+    assert ("training" in manifest["provenance"]["quantization"]) == aware

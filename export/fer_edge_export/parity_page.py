@@ -14,7 +14,7 @@ from fer_edge_train import page
 from fer_edge_train.plots import BLUE, INK, SETTINGS, new_figure, per_class, to_svg
 
 REPORT_PAGE = "parity.html"
-_POINTS = 800  # of the scatter; more only makes the file larger
+_POINTS = 5000  # of the scatter
 
 
 def parity_page(name: str, report: Mapping[str, Any], measured: Sequence[Measured]) -> str:
@@ -95,7 +95,9 @@ def _scatter(exact: NDArray[np.float32], rounded: NDArray[np.float32]) -> str:
     with mpl.rc_context(SETTINGS):
         figure, axes = new_figure(3.8, 3.6)
         axes.plot([0, 1], [0, 1], linestyle=":", color=INK, alpha=0.5)
-        axes.scatter(exact.ravel()[chosen], rounded.ravel()[chosen], s=4, alpha=0.4, color=BLUE, linewidths=0)
+        axes.scatter(
+            exact.ravel()[chosen], rounded.ravel()[chosen], s=4, alpha=0.4, color=BLUE, linewidths=0, rasterized=True
+        )
         axes.set(xlabel="float32", ylabel="int8", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
         return to_svg(figure, "probabilities of int8 against float32")
 
