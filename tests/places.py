@@ -1,7 +1,13 @@
 """Where tests find the pictures and the bundle of this repository."""
 
+import signal
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "tests" / "samples"
 DEFAULT_BUNDLE = ROOT / "runtime" / "fer_edge_runtime" / "assets" / "default"
+
+
+def hear_interrupts() -> None:
+    """For a child's `preexec_fn`: a test run in the background of a shell ignores SIGINT, and so would what it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

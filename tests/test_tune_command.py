@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from places import hear_interrupts
 
 pytestmark = pytest.mark.train
 
@@ -70,7 +71,9 @@ def test_signalled_search_says_how_to_resume_and_then_does(tmp_path: Path, data:
     arguments = command(recipe, "--data", data, "--out", out, "--trials", "2", "--epochs", "1:1", "--json")
 
     # Stop it as soon as the first trial is reported.
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    ) as process:
         assert process.stderr is not None
         said = []
         for line in process.stderr:

@@ -41,7 +41,7 @@ def test_run_folder_becomes_a_bundle_that_the_command_line_runs(tiny_run, tmp_pa
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
     assert {path.name for path in bundle.iterdir()} == {
-        "README.md", "golden.npz", "manifest.json", "model.int8.tflite", "parity.json",
+        "README.md", "golden.npz", "manifest.json", "model.int8.tflite", "parity.html", "parity.json",
     }  # fmt: skip
     again = export("--int8", "--no-onnx", run, "--out", bundle)
     assert again.returncode == 2

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from drawn import MOBILENET_TOML, drawn_dataset, write_csv, write_folders, write_parquet
+from places import hear_interrupts
 
 from fer_edge_train.data import FaceDataset
 from fer_edge_train.run_folder import read_json
@@ -59,7 +60,9 @@ def test_signalled_run_says_how_to_resume_and_then_does(number: signal.Signals, 
     arguments = command(recipe, "--data", data, "--out", out, "--seed", "3")
 
     # Stop it as soon as the first epoch of stage 1 is reported.
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    ) as process:
         assert process.stderr is not None
         said = []
         for line in process.stderr:
