@@ -138,9 +138,10 @@ def to_input(faces: NDArray[np.uint8], spec: Preprocess, tensor: TensorSpec) -> 
     """
     planes = 3 if faces.ndim == 4 else 1
     quantized = tensor.dtype != "float32"
-    # One multiplication and one addition take a pixel to the tensor's grid.
+    # One multiplication and one addition take a pixel to the tensor's grid. The zero point comes after the rounding: a pixel
+    # often lies halfway between two steps, and int8 and uint8 inputs must round it alike.
     factor = 1 / (spec.std * tensor.scale) if quantized else 1 / spec.std
-    shift = tensor.zero_point - spec.mean * factor if quantized else -spec.mean * factor
+    shift = -spec.mean * factor
     values = np.empty((len(faces), spec.input_size, spec.input_size, planes), np.float32)
     for index, face in enumerate(faces):
         resized: NDArray[Any] = face.astype(np.float32)
@@ -153,6 +154,7 @@ def to_input(faces: NDArray[np.uint8], spec: Preprocess, tensor: TensorSpec) -> 
     if quantized:
         limits = np.iinfo(tensor.dtype)
         np.rint(values, out=values)
+        values += np.float32(tensor.zero_point)
         result = np.minimum(np.maximum(values, limits.min), limits.max).astype(tensor.dtype)
     if planes == spec.channels:
         return result

@@ -156,3 +156,12 @@ def test_any_frame_and_face_give_a_whole_batch(height, width, x, y, side, angle,
     batch = preprocess_faces(frame, [one, one], spec=spec(), framing=Framing(scale, 0.1, -0.2), tensor=INT8)
     assert batch.shape == (2, 96, 96, 3)
     assert np.unique(batch).size == 1
+
+
+def test_int8_and_uint8_inputs_round_every_pixel_alike() -> None:
+    spec = Preprocess("grey", 48, 48, 1, "linear", "eyes", 127.5, 127.5, {})
+    faces = np.arange(48 * 48, dtype=np.uint32).reshape(1, 48, 48).astype(np.uint8)
+    scale = 0.007843137718737125  # 1 / 127.5 as TFLite stores it: every whole pixel lies halfway between two steps
+    signed = to_input(faces, spec, TensorSpec("x", (48, 48, 1), "int8", "HWC", scale, 0))
+    unsigned = to_input(faces, spec, TensorSpec("x", (48, 48, 1), "uint8", "HWC", scale, 128))
+    np.testing.assert_array_equal(signed.astype(int) + 128, unsigned.astype(int))
