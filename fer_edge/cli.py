@@ -239,9 +239,7 @@ def export(
     int8: Annotated[
         bool, typer.Option("--int8", help="Full-integer quantization, calibrated on training faces.")
     ] = False,
-    ptq: Annotated[
-        bool, typer.Option("--ptq", help="Post-training quantization alone: minutes instead of an hour.")
-    ] = False,
+    ptq: Annotated[bool, typer.Option("--ptq", help="Post-training quantization alone, without training.")] = False,
     qat_epochs: Annotated[int, typer.Option(help="Epochs of quantization-aware training; the better one ships.")] = 2,
     qat_learning_rate: Annotated[float, typer.Option(help="Its learning rate, falling to zero.")] = 3e-5,
     data: Annotated[Path | None, typer.Option(help="Data set, when it has moved since training.")] = None,

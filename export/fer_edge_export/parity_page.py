@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ def parity_page(name: str, report: Mapping[str, Any], measured: Sequence[Measure
         measured: every artefact on every split that was looked at, float32 first in each.
     """
     gate = report["gate"]
-    body = [f"<h1>{name}: int8 against float32</h1>", _cards(gate, report)]
+    body = [f"<h1>{html.escape(name)}: int8 against float32</h1>", _cards(gate, report)]
     body.append(page.paragraph(_verdict(gate)))
     for split in dict.fromkeys(m.split for m in measured):
         body.append(_split(split, report[split], [m for m in measured if m.split == split]))

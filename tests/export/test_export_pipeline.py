@@ -317,3 +317,10 @@ def test_rebuild_refuses_a_run_of_another_width(exported):
         rebuild_classifier(
             run.best_model, replace(config, width=0.5), classes=3, inputs=np.zeros((1, 32, 32, 3), np.float32)
         )
+
+
+def test_name_of_the_bundle_is_text_in_the_page(exported, tmp_path, monkeypatch):
+    again(exported, monkeypatch, out=tmp_path / "bundle", name="<script>mine")
+    page = (tmp_path / "bundle" / "parity.html").read_text()
+    assert "&lt;script&gt;mine" in page
+    assert "<script>" not in page
