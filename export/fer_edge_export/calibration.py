@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from fer_edge_runtime.errors import DataError
 from fer_edge_train.data import FaceDataset
 
+_HELD_OUT = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -20,12 +22,14 @@ class Calibration:
     Attributes:
         rows: (N,) int64 positions in the data set, ascending.
         faces: (N, 48, 48) uint8 grey.
+        held_out: (M, 48, 48) uint8 other training faces, which decide between ways to calibrate.
         counts: class name -> faces.
         seed: of the draw.
     """
 
     rows: NDArray[np.int64]
     faces: NDArray[np.uint8]
+    held_out: NDArray[np.uint8]
     counts: dict[str, int]
     seed: int
 
@@ -67,4 +71,6 @@ def choose_calibration(data: FaceDataset, *, faces: int, seed: int) -> Calibrati
         open_pools = [k for k, pool in enumerate(pools) if taken[k] < len(pool)]
         taken[min(open_pools, key=lambda k: taken[k])] += 1
     rows = np.sort(np.concatenate([pool[:count] for pool, count in zip(pools, taken, strict=True)])).astype(np.int64)
-    return Calibration(rows, data.images[rows], dict(zip(data.names, taken, strict=True)), seed)
+    left = generator.permutation(np.setdiff1d(np.flatnonzero(data.usage == "Training"), rows))[:_HELD_OUT]
+    held_out = data.images[np.sort(left)] if len(left) else data.images[rows]
+    return Calibration(rows, data.images[rows], held_out, dict(zip(data.names, taken, strict=True)), seed)

@@ -217,7 +217,12 @@ def _training(facts: CardFacts) -> str:
 def _method(quantization: dict[str, Any]) -> str:
     """How the weights came to their integers."""
     floats = quantization.get("float_layers")
-    return _trained(quantization) + (f" These layers stay in float32: {', '.join(floats)}." if floats else "")
+    rounding = quantization["rounding"]
+    chosen = (
+        f" Of four ways to set ranges and biases (extremes or least squared error, biases as trained or corrected, arXiv "
+        f"1906.04721) the closest to the float answers on {rounding['held_out_faces']} other training faces: {rounding['chosen']}."
+    )
+    return chosen + _trained(quantization) + (f" These layers stay in float32: {', '.join(floats)}." if floats else "")
 
 
 def _trained(quantization: dict[str, Any]) -> str:

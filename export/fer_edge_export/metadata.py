@@ -55,7 +55,21 @@ def describe_tflite(content: bytes, facts: dict[str, str]) -> bytes:
     entry = schema.MetadataT()
     entry.name, entry.buffer = KEY, len(model.buffers) - 1
     model.metadata = [*(model.metadata or ()), entry]
-    builder = flatbuffers.Builder(len(content))
+    return _packed(model, len(content))
+
+
+def with_open_batch(content: bytes) -> bytes:
+    """The model for another converter, which then takes no shape for that of one face: the batch of every activation is unknown."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content))
+    (graph,) = model.subgraphs
+    for tensor in graph.tensors:
+        constant = model.buffers[tensor.buffer].data is not None
+        tensor.shapeSignature = None if constant or len(tensor.shape) < 2 else [-1, *tensor.shape[1:]]
+    return _packed(model, len(content))
+
+
+def _packed(model: Any, size: int) -> bytes:
+    builder = flatbuffers.Builder(size)
     builder.Finish(model.Pack(builder), _IDENTIFIER)
     return bytes(builder.Output())
 

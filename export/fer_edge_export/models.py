@@ -20,8 +20,9 @@ from fer_edge_export.graph import Graph, build_model, read_graph
 from fer_edge_export.metadata import describe_onnx, describe_tflite, model_facts
 from fer_edge_export.mixed import check_layers, keep_float
 from fer_edge_export.onnx import MAX_MEAN_DIFFERENCE, check_onnx, convert_float_onnx, convert_onnx, tensors_of
+from fer_edge_export.post_training import round_best
 from fer_edge_export.qat import Task, train_aware
-from fer_edge_export.ranges import Ranges, measure_ranges, with_input_grid
+from fer_edge_export.ranges import Ranges, with_input_grid
 from fer_edge_export.rebuild import check_equal, rebuild_classifier
 from fer_edge_export.simplify import simplify
 from fer_edge_export.source import Source
@@ -65,13 +66,17 @@ class _Classifier:
     Attributes:
         model: the float `tf_keras` model, simplified.
         graph: its steps.
-        ranges: of its activations on the calibration faces.
+        rounded: the steps that are rounded: the same with, perhaps, corrected biases.
+        ranges: of their activations.
+        rounding: how ranges and biases were chosen, for the report.
         prepare: (N, 48, 48) uint8 faces to its float32 inputs.
     """
 
     model: Any
     graph: Graph
+    rounded: Graph
     ranges: Ranges
+    rounding: dict[str, Any]
     prepare: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
@@ -142,9 +147,12 @@ def _rebuilt(
         f"Rebuilt {source.recipe.architecture} in tf_keras, {len(trained.layers)} layers simplified to {len(model.layers)}: "
         f"probabilities differ by at most {rebuilding:.1g} and {simplifying:.1g}."
     )
-    ranges = measure_ranges(with_input_grid(graph), prepare(calibration.faces))
+    say("Choosing ranges and biases of the integers by calibration faces.")
+    rounded, ranges, rounding = round_best(
+        with_input_grid(graph), prepare(calibration.faces), prepare(calibration.held_out)
+    )
     checks = {"rebuild_difference": rebuilding, "simplify_difference": simplifying}
-    return _Classifier(model, graph, ranges, prepare), checks
+    return _Classifier(model, graph, rounded, ranges, rounding, prepare), checks
 
 
 def _quantized(
@@ -153,12 +161,12 @@ def _quantized(
 ) -> tuple[File, dict[str, Any]]:  # fmt: skip
     """The int8 TFLite model: of both methods the one that is better on PublicTest, post-training where they are equal."""
     check_layers(classifier.graph, config.mixed)
-    graphs = {PTQ: classifier.graph}
-    report: dict[str, Any] = {"method": PTQ, "float_layers": list(config.mixed)}
+    graphs = {PTQ: classifier.rounded}
+    report: dict[str, Any] = {"method": PTQ, "float_layers": list(config.mixed), "rounding": classifier.rounding}
     if config.qat.epochs:
         faces, _ = source.data.part("Training")
         task = Task(
-            classifier.graph, classifier.ranges, classifier.model, source.model_file, faces,
+            classifier.rounded, classifier.ranges, classifier.model, source.model_file, faces,
             *source.data.part(_SELECTION), classifier.prepare,
         )  # fmt: skip
         graphs[QAT], report["training"] = train_aware(task, config.qat, config.run, say=say, progress=progress)

@@ -18,6 +18,7 @@ from onnx import TensorProto, numpy_helper
 
 from fer_edge_export.errors import ExportError
 from fer_edge_export.inspection import optimised_operators
+from fer_edge_export.metadata import with_open_batch
 from fer_edge_export.tflite import LSB, batch_difference
 from fer_edge_runtime.engines.onnx import OnnxEngine
 from fer_edge_runtime.manifest import TensorSpec
@@ -34,6 +35,8 @@ DTYPES = {  # dtype of activations, dtype of weights
     "x86": ("uint8", "uint8"),  # without VNNI, sums of uint8 × int8 saturate at 16 bits
     "arm64": ("int8", "int8"),
 }
+# More than float32 loses beside a zero point of 128; less than what lies between a half and its neighbours in 6 × 6 averages.
+HALVES_OUTWARDS = 1e-4
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 _FLOAT_WORK = ("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 
@@ -52,6 +55,8 @@ def convert_onnx(tflite: bytes, target: str) -> bytes:
     try:
         activations, weights = DTYPES[target]
         move_to_uint8(model, activations=activations == "uint8", weights=weights == "uint8")
+        drop_idle_reshapes(model)
+        round_averages_as_tflite(model)
         rename_ends(model)
         model.ir_version = IR_VERSION
         model.producer_name, model.doc_string = "fer-edge", ""
@@ -66,7 +71,7 @@ def _from_tflite(tflite: bytes) -> Any:
         import tf2onnx
 
         source = Path(folder) / "model.tflite"
-        source.write_bytes(tflite)
+        source.write_bytes(with_open_batch(tflite))
         try:
             model, _ = tf2onnx.convert.from_tflite(str(source), opset=OPSET)
         except Exception as error:  # tf2onnx raises plain exceptions of many kinds
@@ -124,9 +129,78 @@ def move_to_uint8(model: Any, *, activations: bool, weights: bool) -> None:
         if activations and value.type.tensor_type.elem_type == TensorProto.INT8:
             value.type.tensor_type.elem_type = TensorProto.UINT8
     del graph.value_info[:]
-    used = {name for node in graph.node for name in node.input}
-    for constant in [c for c in graph.initializer if c.name not in used]:
+    drop_unread(model)
+
+
+def drop_unread(model: Any) -> None:
+    """Remove nodes and constants that nothing reads, in place."""
+    graph = model.graph
+    read = {value.name for value in graph.output}
+    for node in reversed(list(graph.node)):
+        if read.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            read.update(node.input)
+    for constant in [c for c in graph.initializer if c.name not in read]:
         graph.initializer.remove(constant)
+
+
+def round_averages_as_tflite(model: Any) -> None:
+    """Give every average pool a grid of its own, in place, on which ONNX Runtime rounds as TFLite does.
+
+    An average does not depend on scale and zero point. TFLite averages the int8 values and rounds halves away from zero; ONNX
+    Runtime rounds them to the even neighbour, after float arithmetic that moves them. On the grid of scale 1 around int8's
+    zero its sums are exact, and an output scale that is a little smaller moves the halves, and nothing else, outwards.
+    """
+    graph = model.graph
+    producers = {name: node for node in graph.node for name in node.output}
+    constants = {constant.name: constant for constant in graph.initializer}
+    added: dict[str, Any] = {}
+
+    def constant(name: str, value: NDArray[Any]) -> str:
+        added[name] = numpy_helper.from_array(value, name)
+        return name
+
+    for node in [node for node in graph.node if node.op_type == "AveragePool"]:
+        before = producers[node.input[0]]
+        after = next(reader for reader in graph.node if node.output[0] in reader.input)
+        if before.op_type != "DequantizeLinear" or after.op_type != "QuantizeLinear":
+            continue
+        uint8 = constants[after.input[2]].data_type == TensorProto.UINT8
+        zero = constant("average_zero", np.array(128, np.uint8) if uint8 else np.array(0, np.int8))
+        one = constant("average_scale", np.array(1, np.float32))
+        raw = onnx.helper.make_node(
+            "DequantizeLinear", [before.input[0], one, zero], [f"{node.output[0]}_raw"], name=f"{node.name}_raw"
+        )
+        graph.node.insert(list(graph.node).index(node), raw)
+        node.input[0] = raw.output[0]
+        outwards = constant("average_rounding", np.array(1 - HALVES_OUTWARDS, np.float32))
+        after.input[1], after.input[2] = outwards, zero
+    graph.initializer.extend(added.values())
+    drop_unread(model)
+
+
+def drop_idle_reshapes(model: Any) -> None:
+    """Remove, in place, the reshapes that change nothing.
+
+    tf2onnx leaves them around one-pixel maps, where ONNX Runtime then transposes forth and back.
+    """
+    graph = model.graph
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    shapes = {
+        value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]  # 0 is unknown: the batch
+        for value in (*inferred.value_info, *inferred.input)
+    }
+    constants = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
+    for node in [node for node in graph.node if node.op_type == "Reshape"]:
+        shape, wanted = shapes.get(node.input[0]), constants.get(node.input[1])
+        if shape is None or wanted is None or [-1, *shape[1:]] != list(wanted) or 0 in shape[1:]:
+            continue
+        for reader in graph.node:
+            for position, name in enumerate(reader.input):
+                if name == node.output[0]:
+                    reader.input[position] = node.input[0]
+        graph.node.remove(node)
 
 
 def rename_ends(model: Any) -> None:

@@ -116,9 +116,14 @@ def _differences(exact: NDArray[np.float32], rounded: NDArray[np.float32]) -> st
 def _quantization(quantization: Mapping[str, Any], calibration: Mapping[str, Any]) -> str:
     text = (
         f"What ships: {quantization['method']}. Ranges of the activations from {calibration['faces']} training faces (seed "
-        f"{calibration['seed']})."
+        f"{calibration['seed']}), which of four ways: {quantization['rounding']['chosen']}."
     )
-    parts = ["<h2>Quantization</h2>", page.paragraph(text)]
+    ways = [[way, f"{nats:.4f}"] for way, nats in quantization["rounding"]["divergence_nats"].items()]
+    held_out = quantization["rounding"]["held_out_faces"]
+    parts = [
+        "<h2>Quantization</h2>", page.paragraph(text),
+        page.table(("ranges and biases", f"mean KL divergence from float, nats, on {held_out} other training faces"), ways),
+    ]  # fmt: skip
     if "training" in quantization:
         reached = [[method, f"{accuracy:.2%}"] for method, accuracy in quantization["PublicTest"].items()]
         history = [

@@ -211,7 +211,8 @@ def _accuracy(model: Any, task: Task) -> float:
 def _key(task: Task, config: QatConfig) -> str:
     """What a saved state must have been made from to be continued."""
     parts = [json.dumps([asdict(config), task.ranges, list(task.graph.steps)]).encode(), task.run_model.read_bytes()]
-    parts += [np.ascontiguousarray(array).tobytes() for array in (task.faces, task.labels)]
+    weights = [array for step in task.graph.steps.values() for array in step.weights]
+    parts += [np.ascontiguousarray(array).tobytes() for array in (task.faces, task.labels, *weights)]
     return sha256(b"".join(sha256(part).digest() for part in parts)).hexdigest()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import tf_keras
 from numpy.typing import NDArray
@@ -19,6 +17,8 @@ _INPUT_RANGE = (-1.0, 1.0)
 _SAME_GRID = ("MaxPooling2D", "ZeroPadding2D", "Flatten", "Reshape")  # only moves or leaves out values
 _AVERAGES = ("AveragePooling2D",)  # TFLite's operator has one scale for input and output
 _BATCH = 32
+_SAMPLE = 4096  # values of a tensor and batch
+_SHARES = tuple(np.linspace(1, 0.1, 37).tolist())
 
 
 def with_input_grid(graph: Graph) -> Graph:
@@ -47,29 +47,72 @@ def has_own_range(graph: Graph, step: Step) -> bool:
     return reader.kind != "Concatenate" or step.kind in _AVERAGES
 
 
-def measure_ranges(graph: Graph, inputs: NDArray[np.float32]) -> Ranges:
+def measure_ranges(graph: Graph, inputs: NDArray[np.float32], *, clip: bool = False) -> Ranges:
     """The ranges on calibration faces.
 
     Args:
         graph: of `simplify`, with the grid of the input.
         inputs: (N, size, size, 3) float32 in [-1, 1], N at least 1.
+        clip: cut off the rare extremes where the squared error of all values gets less by it: what is cut off loses more,
+            the others lie on a finer grid.
     """
-    names = [step.name for step in graph.steps.values() if has_own_range(graph, step) and step.name != INPUT_GRID]
+    own = [step for step in graph.steps.values() if has_own_range(graph, step) and step.name != INPUT_GRID]
+    names = [step.name for step in own if step.kind not in _AVERAGES]
     model = build_model(graph)
     every = tf_keras.Model(model.input, [model.get_layer(name).output for name in names])
-    found = np.array([_extremes(every, inputs[i : i + _BATCH]) for i in range(0, len(inputs), _BATCH)])
-    lows, highs = np.minimum(found[..., 0].min(axis=0), 0), np.maximum(found[..., 1].max(axis=0), 1e-6)
+    found = [_Seen() for _ in names]
+    generator = np.random.default_rng(0)
+    for start in range(0, len(inputs), _BATCH):
+        for seen, tensor in zip(found, every(inputs[start : start + _BATCH], training=False), strict=True):
+            seen.add(np.asarray(tensor).ravel(), generator)
     ranges = {INPUT_GRID: _INPUT_RANGE}
-    ranges |= {name: (float(low), float(high)) for name, low, high in zip(names, lows, highs, strict=True)}
-    for step in graph.steps.values():
-        if step.kind in _AVERAGES:
-            ranges[step.name] = ranges[_grid_of(graph, step.inputs[0], ranges)]
-    return ranges
+    ranges |= {name: seen.clipped() if clip else seen.range for name, seen in zip(names, found, strict=True)}
+    _share_grids(graph, ranges)
+    return ranges | {step.name: ranges[_grid_of(graph, step.name, ranges)] for step in own if step.kind in _AVERAGES}
 
 
-def _extremes(model: Any, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-    outputs = model(batch, training=False)
-    return np.array([(np.min(tensor), np.max(tensor)) for tensor in map(np.asarray, outputs)])
+class _Seen:
+    """The extremes of a tensor and a sample of its values."""
+
+    def __init__(self) -> None:
+        self.low, self.high = 0.0, 1e-6
+        self.sample: list[NDArray[np.float32]] = []
+
+    def add(self, values: NDArray[np.float32], generator: np.random.Generator) -> None:
+        self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
+        self.sample.append(values[generator.integers(0, len(values), _SAMPLE)])
+
+    @property
+    def range(self) -> tuple[float, float]:
+        return self.low, self.high
+
+    def clipped(self) -> tuple[float, float]:
+        """The range with the least squared error."""
+        sample = np.concatenate(self.sample)
+
+        def error(share: float) -> float:
+            low, high = share * self.low, share * self.high
+            step = (high - low) / 255
+            rounded = np.rint(np.clip(sample, low, high) / step) * step
+            return float(np.mean((rounded - sample) ** 2))
+
+        share = min(_SHARES, key=error)
+        return share * self.low, share * self.high
+
+
+def _share_grids(graph: Graph, ranges: Ranges) -> None:
+    """One grid for a concatenation and for those of its parts that keep the grid of their input, in place.
+
+    Without it a max pool's values would be moved from one grid to another, for which engines have different roundings.
+    """
+    for step in reversed(list(graph.steps.values())):
+        if step.kind != "Concatenate" or step.name not in ranges:
+            continue
+        kept = [name for name in step.inputs if graph.steps[name].kind in (*_SAME_GRID, *_AVERAGES)]
+        shared = {step.name, *(_grid_of(graph, name, ranges) for name in kept)}
+        lows, highs = zip(*(ranges[name] for name in shared), strict=True)
+        if len(set(lows)) == 1:  # else what a ReLU has cut off would lose half its grid to values below 0
+            ranges.update(dict.fromkeys(shared, (lows[0], max(highs))))
 
 
 def _grid_of(graph: Graph, name: str, ranges: Ranges) -> str:

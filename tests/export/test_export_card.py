@@ -21,7 +21,7 @@ def card(recipe, *, labels=FER2013_LABELS, is_fer2013=True):
             name="x", version="1.0.0", labels=labels, recipe=recipe, dataset="fer2013.parquet", dataset_digest="0" * 64,
             is_fer2013=is_fer2013, counts={"Training": dict.fromkeys(labels, 3)}, measured=[measured],
             gate={"max_drop_points": 1.5, "drop_points": 0.1},
-            calibration={"faces": 9, "seed": 7, "sha256": "1" * 64}, quantization={"method": "post-training"},
+            calibration={"faces": 9, "seed": 7, "sha256": "1" * 64}, quantization={"method": "post-training", "rounding": {"chosen": "extremes", "held_out_faces": 5}},
             sizes={"model.int8.tflite": 5},
         )
     )  # fmt: skip

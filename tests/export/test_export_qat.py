@@ -17,7 +17,7 @@ def branches(k, x):
     middle = k.DepthwiseConv2D(3, padding="same", activation="relu", name="middle")(pooled)
     inner = k.Concatenate(name="inner")([left, middle])
     right = k.AveragePooling2D(3, strides=1, padding="same", name="right")(pooled)
-    x = k.Concatenate(name="outer")([right, inner, k.Conv2D(4, 1, name="last")(pooled)])
+    x = k.Concatenate(name="outer")([right, inner, k.Conv2D(4, 1, activation="relu", name="last")(pooled)])
     x = k.ReLU(name="sum_relu")(k.Add(name="sum")([x, k.Conv2D(24, 1, name="shortcut")(pooled)]))
     return k.Softmax()(k.Dense(3, name="scores")(k.GlobalAveragePooling2D()(x)))
 
@@ -106,7 +106,7 @@ def test_parts_of_a_concatenation_share_its_range_and_keep_their_order(graph, ra
 
     assert {"outer", "right", "sum_relu", "scores", "shortcut", "stem"} <= set(ranges)
     assert not {"left", "middle", "inner", "last", "sum", "pool_read_twice"} & set(ranges)
-    assert ranges["right"] == ranges["stem"]  # an average of the values of one grid, on that grid
+    assert ranges["right"] == ranges["stem"] == ranges["outer"]  # a pool keeps the grid of what it reads
     model = aware_model(graph, ranges)
     for name in ("inner", "outer"):
         layer = next(layer for layer in model.layers if layer.name.removeprefix("quant_") == name)
@@ -154,6 +154,37 @@ def test_integer_graph_has_no_float_and_gives_the_rounded_models_answers(graph, 
     grid = np.clip(np.rint(inputs / engine.input.scale) + engine.input.zero_point, -128, 127).astype(np.int8)
     simulated = predict(aware_model(graph, ranges), inputs)
     assert np.abs(engine.run(grid) - simulated).mean() < 1 / 128
+
+
+def test_concatenation_of_signed_and_rectified_values_costs_the_rectified_ones_no_precision(graph, faces):
+    from fer_edge_export.ranges import measure_ranges
+
+    graph.steps["last"].config["activation"] = "linear"
+    ranges = measure_ranges(graph, prepare(faces[0]))
+    assert ranges["outer"][0] < 0
+    assert ranges["stem"][0] == 0
+
+
+def test_onnx_gives_the_very_answers_of_tflite_whatever_is_pooled(graph, ranges, faces):
+    from fer_edge_export.aware import aware_model
+    from fer_edge_export.inspection import inspect_tflite, optimised_operators
+    from fer_edge_export.onnx import convert_onnx, tensors_of
+    from fer_edge_export.tflite import convert_int8
+    from fer_edge_runtime.engines.litert import LiteRTEngine
+    from fer_edge_runtime.engines.onnx import OnnxEngine
+
+    tflite = convert_int8(aware_model(graph, ranges, round_weights=False))
+    onnx = convert_onnx(tflite, "x86-vnni")
+    operators = inspect_tflite(tflite, "x")["integer_operators"]
+    assert operators["AVERAGE_POOL_2D"] == 1
+    assert "QUANTIZE" not in operators  # a concatenation and the pool it takes share a grid
+    optimised = optimised_operators(onnx, int8_activations=False)
+    assert optimised["QLinearAveragePool"] == 1
+    assert not {"Reshape", "QuantizeLinear", "DequantizeLinear"} & set(optimised)
+    ours = LiteRTEngine(tflite, name="x")
+    theirs = OnnxEngine(onnx, name="x", output=tensors_of(ours.input, ours.output, "x86-vnni")[1])
+    grid = np.clip(np.rint(prepare(faces[0]) / ours.input.scale) + ours.input.zero_point, -128, 127)
+    np.testing.assert_array_equal(theirs.run((grid + 128).astype(np.uint8)), ours.run(grid.astype(np.int8)))
 
 
 # Its training
