@@ -17,13 +17,14 @@ from fer_edge_export.device import File
 from fer_edge_export.errors import ExportError
 from fer_edge_export.evaluate import measure_artefacts
 from fer_edge_export.graph import Graph, build_model, read_graph
+from fer_edge_export.grey import take_grey
 from fer_edge_export.metadata import describe_onnx, describe_tflite, model_facts
 from fer_edge_export.mixed import check_layers, keep_float
 from fer_edge_export.onnx import MAX_MEAN_DIFFERENCE, check_onnx, convert_float_onnx, convert_onnx, tensors_of
 from fer_edge_export.post_training import round_best
 from fer_edge_export.qat import Task, train_aware
 from fer_edge_export.ranges import Ranges, with_input_grid
-from fer_edge_export.rebuild import check_equal, rebuild_classifier
+from fer_edge_export.rebuild import check_equal, predict, rebuild_classifier
 from fer_edge_export.simplify import simplify
 from fer_edge_export.source import Source
 from fer_edge_export.tensors import signal_to_noise
@@ -137,12 +138,15 @@ def _rebuilt(
         return to_input(faces, spec, tensor)
 
     inputs = prepare(probes)
+    repeated = np.repeat(inputs, 3, axis=-1)
     trained, rebuilding = rebuild_classifier(
-        source.model_file, source.recipe, classes=len(source.data.names), inputs=inputs
+        source.model_file, source.recipe, classes=len(source.data.names), inputs=repeated
     )
-    graph = simplify(read_graph(trained))
+    graph = take_grey(simplify(read_graph(trained)))
     model = build_model(graph)
-    simplifying = check_equal(model, trained, inputs, f"{source.model_file}: the simplified classifier")
+    simplifying = check_equal(
+        predict(model, inputs), predict(trained, repeated), f"{source.model_file}: the simplified classifier"
+    )
     say(
         f"Rebuilt {source.recipe.architecture} in tf_keras, {len(trained.layers)} layers simplified to {len(model.layers)}: "
         f"probabilities differ by at most {rebuilding:.1g} and {simplifying:.1g}."

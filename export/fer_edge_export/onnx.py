@@ -37,6 +37,7 @@ DTYPES = {  # dtype of activations, dtype of weights
 }
 # More than float32 loses beside a zero point of 128; less than what lies between a half and its neighbours in 6 × 6 averages.
 HALVES_OUTWARDS = 1e-4
+_TO_NCHW = (0, 3, 1, 2)
 _QDQ = ("QuantizeLinear", "DequantizeLinear")
 _FLOAT_WORK = ("Conv", "FusedConv", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm")
 
@@ -55,7 +56,7 @@ def convert_onnx(tflite: bytes, target: str) -> bytes:
     try:
         activations, weights = DTYPES[target]
         move_to_uint8(model, activations=activations == "uint8", weights=weights == "uint8")
-        drop_idle_reshapes(model)
+        undo_reshapes(model)
         round_averages_as_tflite(model)
         rename_ends(model)
         model.ir_version = IR_VERSION
@@ -180,10 +181,11 @@ def round_averages_as_tflite(model: Any) -> None:
     drop_unread(model)
 
 
-def drop_idle_reshapes(model: Any) -> None:
-    """Remove, in place, the reshapes that change nothing.
+def undo_reshapes(model: Any) -> None:
+    """Remove, in place, the reshapes that change nothing, and make transpositions of the others between layouts.
 
-    tf2onnx leaves them around one-pixel maps, where ONNX Runtime then transposes forth and back.
+    tf2onnx turns a transposition of one channel or one pixel into a reshape, around which ONNX Runtime then transposes forth
+    and back: it cancels transpositions alone.
     """
     graph = model.graph
     inferred = onnx.shape_inference.infer_shapes(model).graph
@@ -194,7 +196,14 @@ def drop_idle_reshapes(model: Any) -> None:
     constants = {constant.name: numpy_helper.to_array(constant) for constant in graph.initializer}
     for node in [node for node in graph.node if node.op_type == "Reshape"]:
         shape, wanted = shapes.get(node.input[0]), constants.get(node.input[1])
-        if shape is None or wanted is None or [-1, *shape[1:]] != list(wanted) or 0 in shape[1:]:
+        if shape is None or wanted is None or 0 in shape[1:]:
+            continue
+        if len(shape) == 4 and [-1, *(shape[axis] for axis in _TO_NCHW[1:])] == list(wanted) and shape[1:3] != [1, 1]:
+            node.op_type = "Transpose"
+            del node.input[1], node.attribute[:]
+            node.attribute.append(onnx.helper.make_attribute("perm", _TO_NCHW))
+            continue
+        if [-1, *shape[1:]] != list(wanted):
             continue
         for reader in graph.node:
             for position, name in enumerate(reader.input):

@@ -24,8 +24,8 @@ def round_best(
 
     Args:
         graph: of `simplify`, with the grid of the input.
-        calibration: (N, size, size, 3) float32 in [-1, 1]: training faces.
-        held_out: (M, size, size, 3): other training faces.
+        calibration: (N, size, size, 1) float32 in [-1, 1]: training faces.
+        held_out: (M, size, size, 1): other training faces.
 
     Returns:
         The steps, their ranges, and what was tried: way -> mean divergence from the float answers in nats.

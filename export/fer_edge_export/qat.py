@@ -199,7 +199,8 @@ class _Views:
         restart_randomness(self._views, self._views, seed)
 
     def __call__(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(keras.ops.convert_to_numpy(self._views(faces[..., None], training=True)), np.float32)
+        views = np.asarray(keras.ops.convert_to_numpy(self._views(faces[..., None], training=True)), np.float32)
+        return views[..., :1]  # the three channels are equal
 
 
 def _accuracy(model: Any, task: Task) -> float:

@@ -52,7 +52,7 @@ def measure_ranges(graph: Graph, inputs: NDArray[np.float32], *, clip: bool = Fa
 
     Args:
         graph: of `simplify`, with the grid of the input.
-        inputs: (N, size, size, 3) float32 in [-1, 1], N at least 1.
+        inputs: (N, size, size, 1) float32 in [-1, 1], N at least 1.
         clip: cut off the rare extremes where the squared error of all values gets less by it: what is cut off loses more,
             the others lie on a finer grid.
     """

@@ -57,20 +57,21 @@ def rebuild_classifier(
             f"number {first}. Was the run trained with another version of fer-edge?"
         )
     model.set_weights(weights)
-    return model, check_equal(model, original, inputs, f"{model_file}: the rebuilt classifier")
+    difference = check_equal(predict(model, inputs), predict(original, inputs), f"{model_file}: the rebuilt classifier")
+    return model, difference
 
 
-def check_equal(model: Any, original: Any, inputs: NDArray[np.float32], what: str) -> float:
-    """The largest difference of a probability between two models of the same function.
+def check_equal(found: NDArray[np.float32], wanted: NDArray[np.float32], what: str) -> float:
+    """The largest difference between the (N, classes) probabilities of two models of the same function.
 
     Raises:
         ExportError: it is more than rounding (1e-4 on average, 1e-3 at most).
     """
-    differences = np.abs(predict(model, inputs) - predict(original, inputs))
+    differences = np.abs(found - wanted)
     mean, worst = float(differences.mean()), float(differences.max())
     if not (mean <= MEAN_TOLERANCE and worst <= MAX_TOLERANCE):
         raise ExportError(
-            f"{what} differs from the trained one by {mean:.2g} on average and at most {worst:.2g} on {len(inputs)} faces "
+            f"{what} differs from the trained one by {mean:.2g} on average and at most {worst:.2g} on {len(found)} faces "
             f"({MEAN_TOLERANCE:g} and {MAX_TOLERANCE:g} are allowed)."
         )
     return worst

@@ -27,7 +27,7 @@ def correct_biases(graph: Graph, ranges: Ranges, inputs: NDArray[np.float32]) ->
     Args:
         graph: of `simplify`, with the grid of the input.
         ranges: of its activations.
-        inputs: (N, size, size, 3) float32 in [-1, 1]; the activations of all of them are held at once.
+        inputs: (N, size, size, 1) float32 in [-1, 1]; the activations of all of them are held at once.
     """
     return _run(graph, ranges, inputs, correct=True)[0]
 
@@ -39,7 +39,7 @@ def divergence(exact: Graph, graph: Graph, ranges: Ranges, inputs: NDArray[np.fl
         exact: the float steps.
         graph: the steps that are rounded.
         ranges: of their activations.
-        inputs: (N, size, size, 3) float32 in [-1, 1].
+        inputs: (N, size, size, 1) float32 in [-1, 1].
         batch: faces at a time.
     """
     parts = [inputs[start : start + batch] for start in range(0, len(inputs), batch)]

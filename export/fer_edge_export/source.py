@@ -62,8 +62,11 @@ def open_source(config: ExportConfig, say: Callable[[str], None], progress: Call
 
 
 def base_spec(input_size: int) -> Preprocess:
-    """The preprocessing that the training graph holds, as the device executes it; framing is added once it is measured."""
-    return Preprocess("grey", FACE_SIZE, input_size, 3, "linear", "eyes", 127.5, 127.5, {})
+    """The preprocessing that the training graph holds, as the device executes it; framing is added once it is measured.
+
+    One channel: `take_grey` does what the training graph's repetition to three did.
+    """
+    return Preprocess("grey", FACE_SIZE, input_size, 1, "linear", "eyes", 127.5, 127.5, {})
 
 
 def check_preprocessing(source: Source, split: str, result: dict[str, Any]) -> dict[str, Any]:

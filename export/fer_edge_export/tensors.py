@@ -21,7 +21,7 @@ def signal_to_noise(content: bytes, graph: Graph, inputs: NDArray[np.float32], g
     Args:
         content: int8 TFLite, made from the steps.
         graph: the float steps.
-        inputs: (N, size, size, 3) float32 in [-1, 1].
+        inputs: (N, size, size, 1) float32 in [-1, 1].
         grid: of the artefact's input.
     """
     found = _integer_tensors(content, inputs, grid, set(graph.steps))

@@ -115,7 +115,7 @@ def test_onnx_graph_is_open_integer_and_widely_readable(exported):
     (faces,), (scores,) = model.graph.input, model.graph.output
     assert (faces.name, scores.name) == ("faces", "scores")
     assert faces.type.tensor_type.shape.dim[0].dim_param == "batch"
-    assert [d.dim_value for d in faces.type.tensor_type.shape.dim][1:] == [32, 32, 3]
+    assert [d.dim_value for d in faces.type.tensor_type.shape.dim][1:] == [32, 32, 1]
     assert model.ir_version <= 10
     assert [entry.version for entry in model.opset_import if entry.domain == ""] == [17]
     checks = exported.models.checks

@@ -83,3 +83,30 @@ def test_rescaling_of_the_input_becomes_one_convolution():
 def test_softmax_of_a_dense_layer_stands_alone_and_dropout_is_gone():
     model = network(lambda k, x: k.Dense(3, activation="softmax")(k.Dropout(0.5)(k.Flatten()(x))))
     assert simplified(model)[1] == ["InputLayer", "Flatten", "Dense", "Softmax"]
+
+
+@pytest.mark.parametrize("first", [
+    lambda k, x: k.Conv2D(4, 3, strides=2, padding="same", activation="relu")(x),
+    lambda k, x: k.DepthwiseConv2D(3, depth_multiplier=2, activation="relu")(x),
+    lambda k, x: k.Conv2D(4, 3, padding="same")(k.Rescaling(2.0, offset=[1.0, -2.0, 0.5])(x)),
+    lambda k, x: k.Conv2D(4, 5, strides=2)(k.ZeroPadding2D(3)(x)),
+    lambda k, x: k.Add()([k.Conv2D(4, 3, padding="same")(x), k.Conv2D(4, 1)(x)]),
+], ids=["convolution", "depthwise", "rescaled", "padded", "read twice"])  # fmt: skip
+def test_network_of_three_equal_channels_reads_one(first):
+    from fer_edge_export.graph import build_model, read_graph
+    from fer_edge_export.grey import take_grey
+    from fer_edge_export.simplify import simplify
+
+    model = network(first)
+    grey = build_model(take_grey(simplify(read_graph(model))))
+    faces = np.random.default_rng(1).normal(size=(5, 8, 8, 1)).astype(np.float32)
+    assert grey.input_shape == (None, 8, 8, 1)
+    np.testing.assert_allclose(grey(faces), model(np.repeat(faces, 3, axis=-1)), rtol=1e-4, atol=1e-5)
+
+
+def test_input_that_no_convolution_reads_is_refused():
+    from fer_edge_export.graph import read_graph
+    from fer_edge_export.grey import take_grey
+
+    with pytest.raises(ValueError, match="MaxPooling2D"):
+        take_grey(read_graph(network(lambda k, x: k.MaxPooling2D()(x))))
