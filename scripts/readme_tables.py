@@ -103,6 +103,54 @@ def train_table() -> str:
     )
 
 
+def int8_table() -> str:
+    """One row a file that benchmarks/int8_results.py wrote."""
+    rows = [
+        "| run | int8 file | method | float | int8 TFLite | int8 ONNX | lost, points | formats agree | a face in int8, TFLite / ONNX (× float) |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    machines = set()
+    for path in sorted(RESULTS.glob("int8_*.json")):
+        found = read(path)
+        private, times, speedup = (
+            found["PrivateTest"]["accuracy"],
+            found["latency"]["artefacts"],
+            found["latency"]["int8_speedup"],
+        )
+        exact, *rounded = (private[f"model.{name}"] for name in ("fp32.tflite", "int8.tflite", "int8.onnx"))
+        costs = " / ".join(
+            f"{times[f'model.int8.{kind}']['median_ms']:.2f} ms ({speedup[kind]:.1f})" for kind in ("tflite", "onnx")
+        )
+        rows.append(
+            f"| {found['run']}, {found['input_size']} px | {found['size_bytes']['model.int8.tflite'] / 1e6:.2f} MB | {found['method']} | {exact:.2%} | "
+            f"{rounded[0]:.2%} | {rounded[1]:.2%} | {100 * (exact - min(rounded)):+.2f} | {found['formats_agree']:.1%} | {costs} |"
+        )
+        machines.add(found["latency"]["machine"])
+    return (
+        "\n".join(rows)
+        + "\n\nPrivateTest of FER2013, single crop, by the runtime on the files named (for another split its test part); agreement on "
+        f"PublicTest. One thread, float and int8 files taking turns: {', '.join(sorted(machines))}. Several of these networks were trained "
+        "for a few epochs only, to show what quantization costs them: the table above says which."
+    )
+
+
+def quantization_table() -> str:
+    """Post-training against quantization-aware, by benchmarks/quantization.py."""
+    found = read(RESULTS / "quantization_mobilenetv2.json")
+    rows = ["| seed | float | post-training | quantization-aware |", "|---|---|---|---|"]
+    gains = []
+    for seed, row in found["seeds"].items():
+        reached = row["int8_public"]
+        gains.append(100 * (reached["quantization-aware training"] - reached["post-training"]))
+        rows.append(
+            f"| {seed} | {row['float_public']:.2%} | {reached['post-training']:.2%} | {reached['quantization-aware training']:.2%} |"
+        )
+    return (
+        "\n".join(rows)
+        + f"\n\n{found['run']}, int8 TFLite on PublicTest, {found['epochs']} epochs. Training gained {sum(gains) / len(gains):+.2f} points on average."
+    )
+
+
 def read_data_table() -> str:
     values = read(RESULTS / "read_data.json")
     machine = values["machine"]
@@ -123,6 +171,8 @@ TABLES = {
     "startup": startup_table,
     "train": train_table,
     "read_data": read_data_table,
+    "int8": int8_table,
+    "quantization": quantization_table,
 }
 
 

@@ -40,12 +40,14 @@ class Answers(NamedTuple):
     Attributes:
         probabilities: artefact -> (N, classes) float32.
         engines: artefact -> the line of its `EngineInfo`.
-        latency_ms: artefact -> milliseconds of one face on one thread, of every round; the artefacts take turns.
+        latency: of one face on one thread, where it was measured: ``turns``, artefact -> milliseconds of every round in which
+            the artefacts take turns, so that the caches hold the others; ``again``, of running at once again; ``profiles``,
+            int8 ONNX artefact -> what `profile_onnx` found.
     """
 
     probabilities: dict[str, NDArray[np.float32]]
     engines: dict[str, str]
-    latency_ms: dict[str, list[float]]
+    latency: dict[str, Any]
 
 
 def ask_device(
@@ -86,7 +88,7 @@ def ask_device(
         _run(folder, title, progress)
         result = json.loads((folder / "result.json").read_text())
         found = {name: np.load(folder / f"{name}.npy", allow_pickle=False) for name in files if name not in silent}
-    return Answers(found, result["engines"], result["latency_ms"])
+    return Answers(found, result["engines"], result["latency"])
 
 
 def _run(folder: Path, title: str, progress: Progress) -> None:
@@ -125,7 +127,7 @@ def main(folder: Path) -> None:
     loaded = [name for name in _TOO_HEAVY if name in sys.modules]
     if loaded:
         sys.exit(f"the runtime loaded {', '.join(loaded)}, which a device does not have")
-    (folder / "result.json").write_text(json.dumps({"engines": engines, "latency_ms": latency}))
+    (folder / "result.json").write_text(json.dumps({"engines": engines, "latency": latency}))
 
 
 def _answers(engine: Engine, artefact: Artefact, faces: NDArray[np.uint8], spec: Preprocess) -> NDArray[np.float32]:
@@ -139,20 +141,30 @@ def _answers(engine: Engine, artefact: Artefact, faces: NDArray[np.uint8], spec:
 
 def _latency(
     folder: Path, artefacts: list[Artefact], faces: NDArray[np.uint8], spec: Preprocess, rounds: int
-) -> dict[str, list[float]]:
+) -> dict[str, Any]:
     ready = [
         (artefact.path, open_engine(artefact, (folder / artefact.path).read_bytes()), to_input(faces[:1], spec, artefact.input))
         for artefact in artefacts
     ]  # fmt: skip
-    times: dict[str, list[float]] = {name: [] for name, *_ in ready}
+    times: dict[str, dict[str, list[float]]] = {kind: {name: [] for name, *_ in ready} for kind in ("turns", "again")}
     for number in range(WARM_UP + rounds):
         _tell("latency", number, WARM_UP + rounds)
         for name, engine, face in ready:
-            began = time.perf_counter()
-            engine.run(face)
-            if number >= WARM_UP:
-                times[name].append(round(1000 * (time.perf_counter() - began), 4))
-    return times
+            for kind in times:
+                began = time.perf_counter()
+                engine.run(face)
+                if number >= WARM_UP:
+                    times[kind][name].append(round(1000 * (time.perf_counter() - began), 4))
+    return {**times, "profiles": _profiles(folder, artefacts, faces, spec)}
+
+
+def _profiles(folder: Path, artefacts: list[Artefact], faces: NDArray[np.uint8], spec: Preprocess) -> dict[str, Any]:
+    integers = [a for a in artefacts if a.format == "onnx" and a.precision == "int8"]
+    if not integers:
+        return {}
+    from fer_edge_export.profile import profile_onnx
+
+    return {a.path: profile_onnx((folder / a.path).read_bytes(), to_input(faces[:1], spec, a.input)) for a in integers}
 
 
 def _tell(name: str, done: int, total: int) -> None:

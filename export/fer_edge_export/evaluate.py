@@ -52,7 +52,7 @@ class Measured:
 def measure_artefacts(
     files: Mapping[str, File], data: FaceDataset, split: str, *, spec: Preprocess, threads: int,
     progress: Progress = lambda title, done, total: None, rounds: int = 0, silent: tuple[str, ...] = (),
-) -> tuple[list[Measured], dict[str, list[float]]]:  # fmt: skip
+) -> tuple[list[Measured], dict[str, Any]]:  # fmt: skip
     """Run artefacts over one split of a data set, as a device does.
 
     Args:
@@ -66,7 +66,7 @@ def measure_artefacts(
         silent: artefacts that are only timed.
 
     Returns:
-        One `Measured` an artefact that answered, in the order of ``files``, and artefact -> milliseconds of one face.
+        One `Measured` an artefact that answered, in the order of ``files``, and the latency of `Answers`.
     """
     faces, labels = data.part(split)
     answers = ask_device(
@@ -79,7 +79,7 @@ def measure_artefacts(
         Measured(name, files[name][0].precision, answers.engines[name], split, found, evaluate(labels, found, data.names))
         for name, found in answers.probabilities.items()
     ]  # fmt: skip
-    return measured, answers.latency_ms
+    return measured, answers.latency
 
 
 def engine_predictor(engine: Engine, artefact: Artefact, spec: Preprocess) -> Predictor:

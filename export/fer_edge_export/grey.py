@@ -31,10 +31,11 @@ def take_grey(graph: Graph) -> Graph:
 
 
 def _read_grey(step: Step) -> None:
-    kernel, *bias = step.weights or [None]
     if step.kind == "Conv2D" and step.config.get("groups", 1) == 1:
+        kernel, *bias = step.weights
         step.weights = [kernel.sum(axis=2, keepdims=True), *bias]
     elif step.kind == "DepthwiseConv2D":
+        kernel, *bias = step.weights
         height, width = kernel.shape[:2]
         step.kind = "Conv2D"
         step.weights = [kernel.reshape(height, width, 1, -1), *bias]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -14,24 +14,27 @@ ROUNDS = 60
 _INT8_INSTRUCTIONS = ("avx512_vnni", "avx_vnni", "asimddp", "i8mm")
 
 
-def latency_report(times: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Medians, and how much faster int8 is than float in each format.
+def latency_report(latency: Mapping[str, Any]) -> dict[str, Any]:
+    """Medians, how much faster int8 is than float in each format, and where the time goes.
 
     Args:
-        times: artefact -> milliseconds of one face on one thread, the artefacts taking turns.
+        latency: of `device.Answers`.
     """
     artefacts = {
-        name: {"median_ms": round(median(values), 4), "p10_ms": round(quantiles(values, n=10)[0], 4)}
-        for name, values in times.items()
-    }
+        name: {
+            "median_ms": round(median(values), 4), "p10_ms": round(quantiles(values, n=10)[0], 4),
+            "again_median_ms": round(median(latency["again"][name]), 4),
+        }
+        for name, values in latency["turns"].items()
+    }  # fmt: skip
     speedup = {}
     for kind in ("tflite", "onnx"):
         exact, rounded = (artefacts.get(f"model.{precision}.{kind}") for precision in ("fp32", "int8"))
         if exact and rounded:
             speedup[kind] = round(exact["median_ms"] / rounded["median_ms"], 3)
     return {
-        "machine": processor(), "threads": 1, "rounds": len(next(iter(times.values()))), "artefacts": artefacts,
-        "int8_speedup": speedup,
+        "machine": processor(), "threads": 1, "rounds": len(next(iter(latency["turns"].values()))), "artefacts": artefacts,
+        "int8_speedup": speedup, "profiles": latency["profiles"],
     }  # fmt: skip
 
 

@@ -105,7 +105,7 @@ def _make_and_measure(
 def _measure(
     config: ExportConfig, models: Models, source: Source, split: str, *, spec: Preprocess, rounds: int, say: Say,
     progress: Progress,
-) -> tuple[list[Measured], dict[str, list[float]]]:  # fmt: skip
+) -> tuple[list[Measured], dict[str, Any]]:  # fmt: skip
     """What ships and the float reference on one split, in a process without TensorFlow; float ONNX is only timed."""
     from fer_edge_export.evaluate import measure_artefacts
     from fer_edge_export.models import FLOAT_TFLITE, shipped

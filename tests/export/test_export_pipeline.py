@@ -231,6 +231,12 @@ def test_report_holds_latency_in_turns_and_the_tensors_furthest_off(exported):
     report = json.loads((exported.out / "parity.json").read_text())
     assert set(report["latency"]["artefacts"]) == {name for name in FILES if name.startswith("model.")}
     assert set(report["latency"]["int8_speedup"]) == {"tflite", "onnx"}
+    profile = report["latency"]["profiles"]["model.int8.onnx"]
+    assert {kind: row["count"] for kind, row in profile["operators"].items()} == report["checks"]["model.int8.onnx"][
+        "operators"
+    ]
+    assert min(us for *_, us in profile["slowest"]) > 0
+    assert "QLinearConv" in (exported.out / "parity.html").read_text()
     worst = report["checks"]["worst_tensors_db"]
     assert len(worst) == 5
     assert list(worst.values()) == sorted(worst.values())
