@@ -17,7 +17,7 @@ _INPUT_RANGE = (-1.0, 1.0)
 _SAME_GRID = ("MaxPooling2D", "ZeroPadding2D", "Flatten", "Reshape")  # only moves or leaves out values
 _AVERAGES = ("AveragePooling2D",)  # TFLite's operator has one scale for input and output
 _BATCH = 32
-_SAMPLE = 4096  # values of a tensor and batch
+_SAMPLE = 128  # values of a tensor and face
 _SHARES = tuple(np.linspace(1, 0.1, 37).tolist())
 
 
@@ -64,7 +64,7 @@ def measure_ranges(graph: Graph, inputs: NDArray[np.float32], *, clip: bool = Fa
     generator = np.random.default_rng(0)
     for start in range(0, len(inputs), _BATCH):
         for seen, tensor in zip(found, every(inputs[start : start + _BATCH], training=False), strict=True):
-            seen.add(np.asarray(tensor).ravel(), generator)
+            seen.add(np.asarray(tensor), generator)
     ranges = {INPUT_GRID: _INPUT_RANGE}
     ranges |= {name: seen.clipped() if clip else seen.range for name, seen in zip(names, found, strict=True)}
     _share_grids(graph, ranges)
@@ -80,7 +80,7 @@ class _Seen:
 
     def add(self, values: NDArray[np.float32], generator: np.random.Generator) -> None:
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
-        self.sample.append(values[generator.integers(0, len(values), _SAMPLE)])
+        self.sample.append(values.ravel()[generator.integers(0, values.size, _SAMPLE * len(values))])
 
     @property
     def range(self) -> tuple[float, float]:

@@ -44,9 +44,14 @@ def divergence(exact: Graph, graph: Graph, ranges: Ranges, inputs: NDArray[np.fl
     """
     parts = [inputs[start : start + batch] for start in range(0, len(inputs), batch)]
     wanted = np.concatenate([_run(exact, None, part)[1] for part in parts])
-    found = np.concatenate([_run(graph, ranges, part)[1] for part in parts])
+    found = np.concatenate([rounded_answers(graph, ranges, part) for part in parts])
     wanted, found = np.clip(wanted, 1e-7, 1), np.clip(found, 1e-7, 1)
     return float(np.mean(np.sum(wanted * np.log(wanted / found), axis=-1)))
+
+
+def rounded_answers(graph: Graph, ranges: Ranges, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The (N, classes) probabilities of the rounded network."""
+    return _run(graph, ranges, inputs)[1]
 
 
 def _run(
