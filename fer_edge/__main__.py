@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
-from fer_edge_runtime.errors import FerEdgeError
+from fer_edge_runtime.errors import FerEdgeError, OutputError
 
 EXIT_INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 
 def main() -> None:
@@ -28,6 +30,14 @@ def main() -> None:
         # Whoever read our output has gone; keep Python from failing once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # whichever library's scratch file it was
+        if error.errno not in _FULL or os.environ.get("FER_EDGE_DEBUG"):
+            raise
+        place = error.filename or os.environ.get("TMPDIR", "the folder of temporary files")
+        _complain(
+            f"{error.strerror}: {place}. Nothing was finished; free some space, or name another folder with TMPDIR."
+        )
+        sys.exit(OutputError.exit_code)
 
 
 def complete(arguments: list[str]) -> list[str]:

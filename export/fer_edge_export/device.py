@@ -83,7 +83,7 @@ def ask_device(
                 (folder / artefact.path).write_bytes(content)
         except OSError as error:
             raise OutputError(
-                f"The artefacts cannot be written to {folder} for their check: {error.strerror}. TMPDIR names another place."
+                f"The artefacts cannot be written to {folder} for their check: {error.strerror or error}. TMPDIR names another place."
             ) from error
         _run(folder, title, progress)
         result = json.loads((folder / "result.json").read_text())
@@ -106,8 +106,9 @@ def _run(folder: Path, title: str, progress: Progress) -> None:
             process.kill()
             raise
     if code:
-        said = (folder / "errors").read_text().strip()
-        raise ExportError(f"The process that checks the artefacts ended with code {code}: {said or 'it said nothing'}")
+        said = (folder / "errors").read_text().strip().splitlines() or ["it said nothing"]
+        refused = OutputError if code == OutputError.exit_code else ExportError
+        raise refused(f"The process that checks the artefacts ended with code {code}: {said[-1]}")
 
 
 def main(folder: Path) -> None:
@@ -187,4 +188,8 @@ def _plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    try:
+        main(Path(sys.argv[1]))
+    except OSError as problem:
+        sys.stderr.write(f"{problem}. TMPDIR names another place for temporary files.\n")
+        sys.exit(OutputError.exit_code)

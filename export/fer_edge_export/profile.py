@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import tempfile
 from collections import Counter
@@ -29,6 +30,9 @@ def profile_onnx(content: bytes, face: NDArray[Any], *, runs: int = RUNS) -> dic
 
     Returns:
         ``operators``: kind -> ``count`` and ``us``, the slowest kind first; ``slowest``: ``[name, kind, us]``, the slowest first.
+
+    Raises:
+        OSError: the folder of temporary files is full.
     """
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
@@ -40,7 +44,11 @@ def profile_onnx(content: bytes, face: NDArray[Any], *, runs: int = RUNS) -> dic
         feeds = {session.get_inputs()[0].name: face}
         for _ in range(runs):
             session.run(None, feeds)
-        events = json.loads(Path(session.end_profiling()).read_text())
+        written = Path(session.end_profiling())
+        try:
+            events = json.loads(written.read_text())
+        except ValueError:  # ONNX Runtime does not look whether its writes succeed
+            raise OSError(errno.ENOSPC, "The disk is full", str(written)) from None
     spent: Counter[tuple[str, str]] = Counter()
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith(_SUFFIX):

@@ -79,11 +79,10 @@ def check_equal(found: NDArray[np.float32], wanted: NDArray[np.float32], what: s
 
 def predict(model: Any, inputs: NDArray[np.float32], *, batch: int = 64) -> NDArray[np.float32]:
     """(N, classes) float32 probabilities in inference mode, from a model of either library."""
-    # As a list: Keras 3 warns when one tensor comes for the list of one that an application has.
-    parts = [
-        np.asarray(model([inputs[i : i + batch]], training=False), np.float32) for i in range(0, len(inputs), batch)
-    ]
-    return np.concatenate(parts)
+    fed = [inputs[start : start + batch] for start in range(0, len(inputs), batch)]
+    # Keras 3 warns when one tensor comes for the list of one that an application has, or the other way round.
+    listed = isinstance(model.input, list)
+    return np.concatenate([np.asarray(model([part] if listed else part, training=False), np.float32) for part in fed])
 
 
 def two_scores(config: TrainConfig, weights: list[Any]) -> tuple[TrainConfig, list[Any]]:

@@ -71,6 +71,10 @@ def test_int8_tflite_satisfies_the_compilers_of_accelerators(exported):
     (graph,) = model.subgraphs
     assert [tensor.name for tensor in graph.tensors if tensor.shapeSignature is not None] == []
     assert all(side >= 1 for tensor in graph.tensors if tensor.shape is not None for side in tensor.shape)
+    constant = [tensor for tensor in graph.tensors if model.buffers[tensor.buffer].data is not None]
+    activations = [tensor for tensor in graph.tensors if tensor not in constant]
+    assert {tensor.shape[0] for tensor in activations} == {1}
+    assert {tensor.type for tensor in activations} == {schema.TensorType.INT8}
     for index in (*graph.inputs, *graph.outputs):
         assert graph.tensors[index].type == schema.TensorType.INT8
         assert len(graph.tensors[index].quantization.scale) == 1
