@@ -38,7 +38,7 @@ def summary(manifest: dict[str, Any], parity: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "run": manifest["provenance"]["run"], "architecture": recipe["architecture"], "input_size": recipe["input_size"],
-        "method": parity["quantization"]["method"], "rounding": parity["quantization"]["rounding"],
+        "method": parity["quantization"]["method"], "rounding": parity["quantization"].get("rounding"),
         "formats_agree": parity["gate"]["formats_agree"], "max_drop_points": parity["gate"]["max_drop_points"],
         "size_bytes": {artefact["path"]: artefact["size_bytes"] for artefact in manifest["artefacts"]},
         "worst_tensors_db": parity["checks"]["worst_tensors_db"], **splits, "latency": parity["latency"],

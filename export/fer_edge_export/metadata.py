@@ -1,6 +1,6 @@
 """A lone model file explains itself: names, labels and preprocessing inside TFLite and ONNX files.
 
-TFLite: the entry ``fer_edge`` of the model's metadata holds JSON. ONNX: ``metadata_props``, one value a key.
+TFLite: the standard ``TFLITE_METADATA`` with labels behind the model, and the entry ``fer_edge`` with all of it as JSON. ONNX: ``metadata_props``, one value a key.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import flatbuffers
 import onnx
 from ai_edge_litert import schema_py_generated as schema
 
+from fer_edge_export.tflite_metadata import ENTRY, classifier_metadata, with_labels
 from fer_edge_runtime.manifest import Preprocess
 
 KEY = "fer_edge"
@@ -49,13 +50,16 @@ def describe_tflite(content: bytes, facts: dict[str, str]) -> bytes:
     for signature in model.signatureDefs or ():
         signature.inputs[0].name, signature.outputs[0].name = INPUT, OUTPUT
     model.description = f"{facts['name']}: {facts['meaning']}"
-    buffer = schema.BufferT()
-    buffer.data = list(json.dumps(facts).encode())
-    model.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = KEY, len(model.buffers) - 1
-    model.metadata = [*(model.metadata or ()), entry]
-    return _packed(model, len(content))
+    spec = Preprocess(**json.loads(facts["preprocess"]), framing={})
+    standard = classifier_metadata(facts["name"], facts["meaning"], (INPUT, OUTPUT), facts["input"], spec)
+    for name, data in ((KEY, json.dumps(facts).encode()), (ENTRY, standard)):
+        buffer = schema.BufferT()
+        buffer.data = list(data)
+        model.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, len(model.buffers) - 1
+        model.metadata = [*(model.metadata or ()), entry]
+    return with_labels(_packed(model, len(content)), facts["labels"].split(","))
 
 
 def with_open_batch(content: bytes) -> bytes:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,54 @@ def exported_bundle(exported):
     from fer_edge_runtime.bundle import load_bundle
 
     return load_bundle(exported.out)
+
+
+def field(table, slot):
+    """The table or text that a flatbuffer's table refers to."""
+    from flatbuffers.table import Table
+
+    place = table.Pos + table.Offset(4 + 2 * slot)
+    return Table(table.Bytes, table.Indirect(place))
+
+
+def first_of(table, slot):
+    from flatbuffers.table import Table
+
+    return Table(table.Bytes, table.Indirect(table.Vector(table.Offset(4 + 2 * slot))))
+
+
+def text(table, slot):
+    return table.String(table.Pos + table.Offset(4 + 2 * slot)).decode()
+
+
+def numbers(table, slot):
+    from flatbuffers.number_types import Float32Flags
+
+    return table.GetVectorAsNumpy(Float32Flags, table.Offset(4 + 2 * slot)).tolist()
+
+
+def test_tflite_holds_the_standard_metadata_and_the_labels_behind_the_model(exported):
+    """Slots of metadata_schema.fbs; MediaPipe's own generated reader was tried by hand."""
+    from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers.number_types import UOffsetTFlags
+    from flatbuffers.table import Table
+
+    path = exported.out / "model.int8.tflite"
+    model = schema.Model.GetRootAs(path.read_bytes())
+    (data,) = [
+        model.Buffers(model.Metadata(i).Buffer()).DataAsNumpy().tobytes()
+        for i in range(model.MetadataLength())
+        if model.Metadata(i).Name() == b"TFLITE_METADATA"
+    ]
+    assert data[4:8] == b"M001"
+    root = Table(bytearray(data), Table(bytearray(data), 0).Get(UOffsetTFlags, 0))
+    assert text(root, 0) == "run"
+    graph = first_of(root, 3)
+    faces, scores = first_of(graph, 2), first_of(graph, 3)
+    assert (text(faces, 0), text(scores, 0)) == ("faces", "scores")
+    assert "enlarged to 32" in text(faces, 1)
+    normalization = field(first_of(faces, 4), 1)
+    assert (numbers(normalization, 0), numbers(normalization, 1)) == ([127.5], [127.5])
+    assert text(first_of(scores, 6), 0) == "labels.txt"
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("labels.txt") == b"happy\nneutral\nsad\n"
