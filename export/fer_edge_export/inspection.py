@@ -13,6 +13,7 @@ from fer_edge_runtime.engines.litert import interpreter_module, open_interpreter
 from fer_edge_runtime.errors import BundleError, DataError
 
 _INTEGERS = ("int8", "uint8", "int16", "int32", "int64", "bool")
+AVERAGED = "_averaged"  # ends the names of what `round_averages_as_tflite` adds to an ONNX graph
 
 
 def inspect_file(path: Path) -> dict[str, Any]:
@@ -95,8 +96,7 @@ def inspect_onnx(content: bytes, name: str) -> dict[str, Any]:
     tensors = []
     for node in model.graph.node:
         if node.op_type == "QuantizeLinear" and node.input[0] not in constants and node.input[1] in constants:
-            scale = numpy_helper.to_array(constants[node.input[1]])
-            zero_point = numpy_helper.to_array(constants[node.input[2]])
+            scale, zero_point = (numpy_helper.to_array(constants[name]) for name in _grid(model.graph, node))
             tensors.append({
                 "name": node.output[0], "dtype": zero_point.dtype.name, "scale": float(scale), "zero_point": int(zero_point),
             })  # fmt: skip
@@ -112,6 +112,22 @@ def inspect_onnx(content: bytes, name: str) -> dict[str, Any]:
         ),
         "about": facts_of_onnx(model),
     }  # fmt: skip
+
+
+def _grid(graph: Any, node: Any) -> list[str]:
+    """Names of scale and zero point of what a ``QuantizeLinear`` gives; an average lies on the grid of what it averages."""
+    producers = {name: other for other in graph.node for name in other.output}
+    before = producers.get(node.input[0])
+    if before is None or before.op_type != "AveragePool" or not before.input[0].endswith(AVERAGED):
+        return list(node.input[1:])
+    averaged = producers[before.input[0]].input[0]
+    others = [
+        other
+        for other in graph.node
+        if (other.op_type == "DequantizeLinear" and other.input[0] == averaged and not other.name.endswith(AVERAGED))
+        or (other.op_type == "QuantizeLinear" and other.output[0] == averaged)
+    ]
+    return list((others or [node])[0].input[1:])
 
 
 def optimised_operators(content: bytes, *, int8_activations: bool = False) -> dict[str, int]:
@@ -137,7 +153,18 @@ def optimised_operators(content: bytes, *, int8_activations: bool = False) -> di
 
 def _is_integer(kind: str) -> bool:
     """Whether an operator of ONNX Runtime computes on integers, or only moves values."""
-    moves = ("QuantizeLinear", "Transpose", "Reshape", "Concat", "MaxPool", "Pad", "Squeeze", "Flatten", "Identity")
+    moves = (
+        "QuantizeLinear",
+        "Transpose",
+        "Reshape",
+        "Concat",
+        "MaxPool",
+        "NhwcMaxPool",
+        "Pad",
+        "Squeeze",
+        "Flatten",
+        "Identity",
+    )
     return kind.startswith(("QLinear", "QGemm", "MatMulInteger", "ConvInteger")) or kind in moves
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from fer_edge_export.errors import ExportError
-from fer_edge_export.inspection import optimised_operators
+from fer_edge_export.inspection import AVERAGED, optimised_operators
 from fer_edge_export.metadata import with_open_batch
 from fer_edge_export.tflite import LSB, batch_difference
 from fer_edge_runtime.engines.onnx import OnnxEngine
@@ -171,7 +171,10 @@ def round_averages_as_tflite(model: Any) -> None:
         zero = constant("average_zero", np.array(128, np.uint8) if uint8 else np.array(0, np.int8))
         one = constant("average_scale", np.array(1, np.float32))
         raw = onnx.helper.make_node(
-            "DequantizeLinear", [before.input[0], one, zero], [f"{node.output[0]}_raw"], name=f"{node.name}_raw"
+            "DequantizeLinear",
+            [before.input[0], one, zero],
+            [f"{node.output[0]}{AVERAGED}"],
+            name=f"{node.name}{AVERAGED}",
         )
         graph.node.insert(list(graph.node).index(node), raw)
         node.input[0] = raw.output[0]

@@ -81,7 +81,7 @@ def predict(model: Any, inputs: NDArray[np.float32], *, batch: int = 64) -> NDAr
     """(N, classes) float32 probabilities in inference mode, from a model of either library."""
     fed = [inputs[start : start + batch] for start in range(0, len(inputs), batch)]
     # Keras 3 warns when one tensor comes for the list of one that an application has, or the other way round.
-    listed = isinstance(model.input, list)
+    listed = isinstance(getattr(model, "input", None), list)
     return np.concatenate([np.asarray(model([part] if listed else part, training=False), np.float32) for part in fed])
 
 

@@ -166,7 +166,7 @@ def test_concatenation_of_signed_and_rectified_values_costs_the_rectified_ones_n
 
 def test_onnx_gives_the_very_answers_of_tflite_whatever_is_pooled(graph, ranges, faces):
     from fer_edge_export.aware import aware_model
-    from fer_edge_export.inspection import inspect_tflite, optimised_operators
+    from fer_edge_export.inspection import inspect_onnx, inspect_tflite, optimised_operators
     from fer_edge_export.onnx import convert_onnx, tensors_of
     from fer_edge_export.tflite import convert_int8
     from fer_edge_runtime.engines.litert import LiteRTEngine
@@ -180,6 +180,10 @@ def test_onnx_gives_the_very_answers_of_tflite_whatever_is_pooled(graph, ranges,
     optimised = optimised_operators(onnx, int8_activations=False)
     assert optimised["QLinearAveragePool"] == 1
     assert not {"Reshape", "QuantizeLinear", "DequantizeLinear"} & set(optimised)
+    shown = inspect_onnx(onnx, "x")
+    assert shown["float_operators"] == {}
+    average = next(tensor for tensor in shown["tensors"] if "right" in tensor["name"])
+    assert average["scale"] == pytest.approx((ranges["right"][1] - ranges["right"][0]) / 255, rel=1e-3)
     ours = LiteRTEngine(tflite, name="x")
     theirs = OnnxEngine(onnx, name="x", output=tensors_of(ours.input, ours.output, "x86-vnni")[1])
     grid = np.clip(np.rint(prepare(faces[0]) / ours.input.scale) + ours.input.zero_point, -128, 127)
