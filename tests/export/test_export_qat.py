@@ -278,3 +278,16 @@ def test_layer_that_is_not_there_is_refused_with_the_closest_names(graph):
         check_layers(graph, ["midle"])
     with pytest.raises(ConfigError, match="no such convolution"):
         check_layers(graph, ["sum"])
+
+
+def test_converter_that_fails_is_one_sentence():
+    import tensorflow as tf
+    import tf_keras
+
+    from fer_edge_export.errors import ExportError
+    from fer_edge_export.tflite import convert_float
+
+    pixels = tf_keras.Input((8, 8, 1))
+    model = tf_keras.Model(pixels, tf_keras.layers.Lambda(lambda x: tf.math.igamma(x, x))(pixels))
+    with pytest.raises(ExportError, match="TensorFlow could not convert the model to float32 TFLite"):
+        convert_float(model)
