@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge_export.graph import Graph, build_model
-from fer_edge_export.ranges import Ranges, measure_ranges
+from fer_edge_export.ranges import Ranges, choose_ranges, observe
 from fer_edge_export.simulation import correct_biases, divergence
 
 _MEMORY = 2**29  # bytes that the largest activation may take
@@ -31,14 +31,13 @@ def round_best(
         The steps, their ranges, and what was tried: way -> mean divergence from the float answers in nats.
     """
     batch = _batch(graph)
+    some = calibration[:: -(-len(calibration) // batch)]
+    found = observe(graph, calibration)
     tried: dict[str, tuple[Graph, Ranges]] = {}
     for title, clip in (("extremes", False), ("least squared error", True)):
-        ranges = measure_ranges(graph, calibration, clip=clip)
+        ranges = choose_ranges(graph, found, clip=clip)
         tried[title] = graph, ranges
-        tried[f"{title}, corrected biases"] = (
-            correct_biases(graph, ranges, calibration[:: -(-len(calibration) // batch)]),
-            ranges,
-        )
+        tried[f"{title}, corrected biases"] = correct_biases(graph, ranges, some), ranges
     report = {
         title: round(divergence(graph, steps, ranges, held_out, batch=batch), 6)
         for title, (steps, ranges) in tried.items()

@@ -48,47 +48,25 @@ def has_own_range(graph: Graph, step: Step) -> bool:
 
 
 def measure_ranges(graph: Graph, inputs: NDArray[np.float32], *, clip: bool = False) -> Ranges:
-    """The ranges on calibration faces.
-
-    Args:
-        graph: of `simplify`, with the grid of the input.
-        inputs: (N, size, size, 1) float32 in [-1, 1], N at least 1.
-        clip: cut off the rare extremes where the squared error of all values gets less by it: what is cut off loses more,
-            the others lie on a finer grid.
-    """
-    own = [step for step in graph.steps.values() if has_own_range(graph, step) and step.name != INPUT_GRID]
-    names = [step.name for step in own if step.kind not in _AVERAGES]
-    model = build_model(graph)
-    every = tf_keras.Model(model.input, [model.get_layer(name).output for name in names])
-    found = [_Seen() for _ in names]
-    generator = np.random.default_rng(0)
-    for start in range(0, len(inputs), _BATCH):
-        for seen, tensor in zip(found, every(inputs[start : start + _BATCH], training=False), strict=True):
-            seen.add(np.asarray(tensor), generator)
-    ranges = {INPUT_GRID: _INPUT_RANGE}
-    ranges |= {name: seen.clipped() if clip else seen.range for name, seen in zip(names, found, strict=True)}
-    _share_grids(graph, ranges)
-    return ranges | {step.name: ranges[_grid_of(graph, step.name, ranges)] for step in own if step.kind in _AVERAGES}
+    """The ranges on calibration faces: `observe`, then `choose_ranges`."""
+    return choose_ranges(graph, observe(graph, inputs), clip=clip)
 
 
-class _Seen:
+class Seen:
     """The extremes of a tensor and a sample of its values."""
 
     def __init__(self) -> None:
         self.low, self.high = 0.0, 1e-6
-        self.sample: list[NDArray[np.float32]] = []
+        self._sample: list[NDArray[np.float32]] = []
 
     def add(self, values: NDArray[np.float32], generator: np.random.Generator) -> None:
+        """Look at the tensor of a batch of faces."""
         self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
-        self.sample.append(values.ravel()[generator.integers(0, values.size, _SAMPLE * len(values))])
-
-    @property
-    def range(self) -> tuple[float, float]:
-        return self.low, self.high
+        self._sample.append(values.ravel()[generator.integers(0, values.size, _SAMPLE * len(values))])
 
     def clipped(self) -> tuple[float, float]:
         """The range with the least squared error."""
-        sample = np.concatenate(self.sample)
+        sample = np.concatenate(self._sample)
 
         def error(share: float) -> float:
             low, high = share * self.low, share * self.high
@@ -98,6 +76,43 @@ class _Seen:
 
         share = min(_SHARES, key=error)
         return share * self.low, share * self.high
+
+
+def observe(graph: Graph, inputs: NDArray[np.float32]) -> dict[str, Seen]:
+    """What the tensors with a range of their own hold.
+
+    Args:
+        graph: of `simplify`, with the grid of the input.
+        inputs: (N, size, size, 1) float32 in [-1, 1], N at least 1.
+    """
+    found = {
+        step.name: Seen()
+        for step in graph.steps.values()
+        if has_own_range(graph, step) and step.name != INPUT_GRID and step.kind not in _AVERAGES
+    }
+    model = build_model(graph)
+    every = tf_keras.Model(model.input, [model.get_layer(name).output for name in found])
+    generator = np.random.default_rng(0)
+    for start in range(0, len(inputs), _BATCH):
+        for seen, tensor in zip(found.values(), every(inputs[start : start + _BATCH], training=False), strict=True):
+            seen.add(np.asarray(tensor), generator)
+    return found
+
+
+def choose_ranges(graph: Graph, found: dict[str, Seen], *, clip: bool) -> Ranges:
+    """A range for every tensor that has one.
+
+    Args:
+        graph: that was observed.
+        found: in it.
+        clip: cut off the rare extremes where the squared error of all values gets less by it: what is cut off loses more,
+            the others lie on a finer grid.
+    """
+    ranges = {INPUT_GRID: _INPUT_RANGE}
+    ranges |= {name: seen.clipped() if clip else (seen.low, seen.high) for name, seen in found.items()}
+    _share_grids(graph, ranges)
+    averages = [step.name for step in graph.steps.values() if step.kind in _AVERAGES and has_own_range(graph, step)]
+    return ranges | {name: ranges[_grid_of(graph, name, ranges)] for name in averages}
 
 
 def _share_grids(graph: Graph, ranges: Ranges) -> None:
