@@ -129,7 +129,8 @@ def int8_table() -> str:
     return (
         "\n".join(rows)
         + "\n\nPrivateTest of FER2013, single crop, by the runtime on the files named (for another split its test part); agreement on "
-        f"PublicTest. One thread, float and int8 files taking turns: {', '.join(sorted(machines))}. All but "
+        f"PublicTest. Times: one thread, float and int8 files taking turns, {', '.join(sorted(machines))}, most of them while it also did other work: "
+        "the ratios count. All but "
         "mobilenetv2, cnn4 and inceptionv3 were trained for three epochs only, enough to show what quantization costs them."
     )
 

@@ -22,7 +22,8 @@ class Calibration:
     Attributes:
         rows: (N,) int64 positions in the data set, ascending.
         faces: (N, 48, 48) uint8 grey.
-        held_out: (M, 48, 48) uint8 other training faces, which decide between ways to calibrate.
+        held_out: (M, 48, 48) uint8 other training faces, which decide between ways to calibrate; the same ones where all were
+            chosen.
         counts: class name -> faces.
         seed: of the draw.
     """

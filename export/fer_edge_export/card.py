@@ -220,7 +220,7 @@ def _method(quantization: dict[str, Any]) -> str:
     rounding = quantization["rounding"]
     chosen = (
         f" Of four ways to set ranges and biases (extremes or least squared error, biases as trained or corrected, arXiv "
-        f"1906.04721) the closest to the float answers on {rounding['held_out_faces']} other training faces: {rounding['chosen']}."
+        f"1906.04721) the closest to the float answers on {rounding['held_out_faces']} training faces: {rounding['chosen']}."
     )
     return chosen + _trained(quantization) + (f" These layers stay in float32: {', '.join(floats)}." if floats else "")
 

@@ -122,7 +122,7 @@ def _quantization(quantization: Mapping[str, Any], calibration: Mapping[str, Any
     held_out = quantization["rounding"]["held_out_faces"]
     parts = [
         "<h2>Quantization</h2>", page.paragraph(text),
-        page.table(("ranges and biases", f"mean KL divergence from float, nats, on {held_out} other training faces"), ways),
+        page.table(("ranges and biases", f"mean KL divergence from float, nats, on {held_out} training faces"), ways),
     ]  # fmt: skip
     if "training" in quantization:
         reached = [[method, f"{accuracy:.2%}"] for method, accuracy in quantization["PublicTest"].items()]
