@@ -160,7 +160,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Instead of the recipe's.")] = None,
     input_size: Annotated[int | None, typer.Option(help="Pixels, instead of the recipe's.")] = None,
-    width: Annotated[float | None, typer.Option(help="Instead of the recipe's; mobilenetv2, cnn4 and nano.")] = None,
+    width: Annotated[
+        float | None, typer.Option(help="Instead of the recipe's; mobilenetv2, cnn4, nano and resnet14.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="usage, 80-20 or binary-60-20-20.")] = None,
     precision: Annotated[str | None, typer.Option(help="float32, mixed_bfloat16 or mixed_float16.")] = None,
     head_epochs: Annotated[int | None, typer.Option(help="Epochs of stage 1, instead of the recipe's.")] = None,

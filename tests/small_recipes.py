@@ -21,7 +21,7 @@ WEIGHTS = {
 }
 SMALLEST = {
     "mobilenetv2": 32, "inceptionv3": 75, "inceptionresnetv2-binary": 75, "inceptionresnetv2-binary-finetune": 75,
-    "vgg16": 32, "resnet50": 32, "xception": 71, "cnn4": 32, "nano": 32,
+    "vgg16": 32, "resnet50": 32, "xception": 71, "cnn4": 32, "nano": 32, "resnet14": 32,
 }  # fmt: skip
 
 
@@ -58,7 +58,7 @@ def train_small(recipe: str, rows: Path, out: Path, *, backend: str = "tensorflo
     epochs = [] if recipe == "inceptionresnetv2-binary" else ["--epochs", 1]
     output = fer_edge(
         "train", recipe, "--data", rows, "--out", out, "--weights", WEIGHTS.get(recipe, "none"), "--input-size", SMALLEST[recipe],
-        "--batch-size", 8, "--head-epochs", 0 if recipe in ("cnn4", "nano") else 1, *epochs, *(["--set", "data.per_class=20"] if binary else []),
+        "--batch-size", 8, "--head-epochs", 0 if recipe in ("cnn4", "nano", "resnet14") else 1, *epochs, *(["--set", "data.per_class=20"] if binary else []),
         "--json", backend=backend,
     )  # fmt: skip
     return json.loads(output)

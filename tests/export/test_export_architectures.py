@@ -18,7 +18,7 @@ pytestmark = CONVERSION
 
 FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 EIGHT = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
-WIDTHS = {"mobilenetv2": 0.35, "cnn4": 0.25, "nano": 0.25}
+WIDTHS = {"mobilenetv2": 0.35, "cnn4": 0.25, "nano": 0.25, "resnet14": 0.25}
 WITH_ONE_INTEGER_OPERATOR = {
     "InputLayer", "Conv2D", "DepthwiseConv2D", "Dense", "ReLU", "Add", "Concatenate", "MaxPooling2D", "AveragePooling2D",
     "GlobalAveragePooling2D", "ZeroPadding2D", "Softmax",
@@ -69,7 +69,8 @@ def save_lively(config, inputs, path, classes=3):
 
 
 @pytest.mark.parametrize(
-    "architecture", ["mobilenetv2", "inceptionv3", "inceptionresnetv2", "vgg16", "resnet50", "xception", "cnn4", "nano"]
+    "architecture",
+    ["mobilenetv2", "inceptionv3", "inceptionresnetv2", "vgg16", "resnet50", "xception", "cnn4", "nano", "resnet14"],
 )
 def test_rebuilt_network_gives_the_trained_ones_answers(tmp_path, architecture):
     from fer_edge_export.graph import build_model, read_graph

@@ -61,26 +61,34 @@ def _cnn4(keras: Any, pixels: Any, width: float, weights: str | None) -> Any:
 
 
 _NANO_STAGES = ((32, 2), (64, 2), (96, 2))
+_RESNET14_STAGES = ((64, 2), (128, 2), (256, 2))
 
 
-def _nano(keras: Any, pixels: Any, width: float, weights: str | None) -> Any:
-    """A residual network (arXiv 1512.03385) for faces of 48 pixels: three halvings instead of five, one operator a layer in int8."""
-    layers = keras.layers
+def _residual(name: str, stages: tuple[tuple[int, int], ...]) -> Callable[..., Any]:
+    """A residual network (arXiv 1512.03385) for faces of 48 pixels: three halvings instead of five, one operator a layer in int8.
 
-    def convolution(x: Any, filters: int, size: int, stride: int, name: str) -> Any:
-        x = layers.Conv2D(filters, size, strides=stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
-        return layers.BatchNormalization(name=f"{name}_bn")(x)
+    ``stages`` are filters and blocks; every stage starts with a halving.
+    """
 
-    x = layers.ReLU(name="stem_relu")(convolution(pixels, max(1, round(32 * width)), 3, 1, "stem"))
-    for stage, (full, blocks) in enumerate(_NANO_STAGES, 1):
-        filters = max(1, round(full * width))
-        for block in range(1, blocks + 1):
-            name, stride = f"stage{stage}_block{block}", 2 if block == 1 else 1
-            y = layers.ReLU(name=f"{name}_relu1")(convolution(x, filters, 3, stride, f"{name}_1"))
-            y = convolution(y, filters, 3, 1, f"{name}_2")
-            shortcut = convolution(x, filters, 1, stride, f"{name}_shortcut") if block == 1 else x
-            x = layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, shortcut]))
-    return keras.Model(pixels, x, name="nano")
+    def build(keras: Any, pixels: Any, width: float, weights: str | None) -> Any:
+        layers = keras.layers
+
+        def convolution(x: Any, filters: int, size: int, stride: int, name: str) -> Any:
+            x = layers.Conv2D(filters, size, strides=stride, padding="same", use_bias=False, name=f"{name}_conv")(x)
+            return layers.BatchNormalization(name=f"{name}_bn")(x)
+
+        x = layers.ReLU(name="stem_relu")(convolution(pixels, max(1, round(32 * width)), 3, 1, "stem"))
+        for stage, (full, blocks) in enumerate(stages, 1):
+            filters = max(1, round(full * width))
+            for block in range(1, blocks + 1):
+                prefix, stride = f"stage{stage}_block{block}", 2 if block == 1 else 1
+                y = layers.ReLU(name=f"{prefix}_relu1")(convolution(x, filters, 3, stride, f"{prefix}_1"))
+                y = convolution(y, filters, 3, 1, f"{prefix}_2")
+                shortcut = convolution(x, filters, 1, stride, f"{prefix}_shortcut") if block == 1 else x
+                x = layers.ReLU(name=f"{prefix}_relu2")(layers.Add(name=f"{prefix}_add")([y, shortcut]))
+        return keras.Model(pixels, x, name=name)
+
+    return build
 
 
 BACKBONES: dict[str, Backbone] = {
@@ -91,10 +99,13 @@ BACKBONES: dict[str, Backbone] = {
     "resnet50": Backbone(_application("ResNet50", caffe=True), 32, False, "arXiv 1512.03385"),
     "xception": Backbone(_application("Xception"), 71, False, "arXiv 1610.02357"),
     "cnn4": Backbone(_cnn4, 32, True, "four convolution blocks, two dense blocks"),
-    "nano": Backbone(_nano, 32, True, "six residual blocks, arXiv 1512.03385"),
+    "nano": Backbone(_residual("nano", _NANO_STAGES), 32, True, "six residual blocks, arXiv 1512.03385"),
+    "resnet14": Backbone(
+        _residual("resnet14", _RESNET14_STAGES), 32, True, "nano with two to three times the filters, arXiv 1512.03385"
+    ),
 }
 PRETRAINED = tuple(
-    name for name in BACKBONES if name not in ("cnn4", "nano")
+    name for name in BACKBONES if name not in ("cnn4", "nano", "resnet14")
 )  # keras.applications has ImageNet weights for these
 
 
@@ -109,7 +120,7 @@ def check_architecture(name: str, input_size: int, width: float) -> None:
         raise ConfigError(f"input_size = {input_size} is too small for {name}: {backbone.min_size} pixels or more.")
     if width != 1 and not backbone.widths:
         raise ConfigError(
-            f"width = {width:g} cannot be used: {name} has one width only; mobilenetv2, cnn4 and nano have several."
+            f"width = {width:g} cannot be used: {name} has one width only; mobilenetv2, cnn4, nano and resnet14 have several."
         )
 
 

@@ -159,7 +159,7 @@ class TrainConfig:
         architecture: a key of `fer_edge_train.architectures.BACKBONES`.
         weights: of the backbone: ``none``, ``imagenet`` (downloaded by Keras) or a ``.weights.h5`` file.
         input_size: side of the network's input in pixels; a face of 48 pixels is enlarged to it.
-        width: width multiplier of mobilenetv2, cnn4 and nano.
+        width: width multiplier of mobilenetv2, cnn4, nano and resnet14.
         split: ``usage`` (FER2013's own), ``80-20`` (a fifth of the training rows selects, the test rows are untouched)
             or ``binary-60-20-20`` (all rows, stratified).
         seed: of everything random.
