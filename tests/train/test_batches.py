@@ -17,6 +17,8 @@ pytestmark = pytest.mark.train
 
 PLAIN = replace(TINY, batch_size=4)
 MIXED = replace(PLAIN, augment=Augment(mixup=0.4))
+CUT = replace(PLAIN, augment=Augment(cutmix=1.0))
+CAMERA = replace(PLAIN, augment=Augment(camera=0.5))
 
 
 def batches(config: TrainConfig, *, rows: int = 10, seed: int = 1, labels: np.ndarray | None = None) -> Batches:
@@ -47,7 +49,7 @@ def test_faces_targets_and_weights_of_a_row_stay_together() -> None:
     assert np.array_equal(targets.argmax(axis=1), weights.astype(int) % 2)
 
 
-@pytest.mark.parametrize("config", [PLAIN, MIXED, replace(PLAIN, sampling="balanced")])
+@pytest.mark.parametrize("config", [PLAIN, MIXED, CUT, CAMERA, replace(PLAIN, sampling="balanced")])
 def test_the_seed_decides_everything(config: TrainConfig) -> None:
     first, again, other = (batches(config, seed=seed)[1] for seed in (1, 1, 2))
 
@@ -69,6 +71,37 @@ def test_mixup_blends_faces_and_targets_by_the_same_share() -> None:
     assert np.abs(faces[:, 0, 0, 0] - 200 * targets[:, 1]).max() <= 1
     assert weights == pytest.approx(1 + 2 * targets[:, 1], abs=1e-5), "a blend weighs what its parts weigh"
     assert np.any((targets[:, 1] > 0.05) & (targets[:, 1] < 0.95))
+
+
+def black_and_white(config: TrainConfig, rows: int = 64) -> Batches:
+    """Class 0 is black and weighs 1, class 1 is white and weighs 3."""
+    labels = np.arange(rows) % 2
+    images = np.where(labels, 200, 0).astype(np.uint8)[:, None, None] * np.ones((1, 48, 48), np.uint8)
+    targets = np.eye(2, dtype=np.float32)[labels]
+    return Batches(
+        images, targets, 1 + 2 * labels.astype(np.float32), labels, replace(config, batch_size=rows), 3
+    )  # fmt: skip
+
+
+def test_cutmix_blends_targets_by_the_area_that_was_pasted() -> None:
+    faces, targets, weights = black_and_white(CUT)[0]
+
+    white = (faces[..., 0] == 200).mean(axis=(1, 2))
+    assert set(np.unique(faces)) == {0, 200}, "pixels are one face's or the other's"
+    assert targets[:, 1] == pytest.approx(white, abs=1e-5)
+    assert weights == pytest.approx(1 + 2 * white, abs=1e-4)
+    assert np.any((white > 0.05) & (white < 0.95))
+
+
+def test_mixup_and_cutmix_share_the_batches() -> None:
+    both = replace(PLAIN, batch_size=4, augment=Augment(mixup=0.4, cutmix=1.0))
+    labels = np.arange(400) % 2
+    images = np.where(labels, 200, 0).astype(np.uint8)[:, None, None] * np.ones((1, 48, 48), np.uint8)
+    made = Batches(images, np.eye(2, dtype=np.float32)[labels], np.ones(400, np.float32), labels, both, 3)
+
+    pasted = [set(np.unique(made[index][0])) <= {0, 200} for index in range(len(made))]
+
+    assert 20 < sum(pasted) < 80
 
 
 def test_balanced_sampling_shows_a_rare_class_as_often_as_the_others() -> None:

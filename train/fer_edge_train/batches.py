@@ -8,6 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from fer_edge_train.camera import like_a_camera
 from fer_edge_train.config import TrainConfig
 
 
@@ -32,7 +33,7 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self._images, self._targets, self._weights = images, targets, weights
         self._size = min(config.batch_size, len(images))
-        self._mixup, self._seed = config.augment.mixup, seed
+        self._augment, self._seed = config.augment, seed
         random = np.random.default_rng(seed)
         self._order = _balanced(labels, random) if config.sampling == "balanced" else random.permutation(len(images))
 
@@ -44,9 +45,13 @@ class Batches(keras.utils.PyDataset):
         """(B, 48, 48, 1) uint8 faces, (B, K) targets, (B,) weights."""
         rows = self._order[index * self._size : (index + 1) * self._size]
         images, targets, weights = self._images[rows], self._targets[rows], self._weights[rows]
-        if self._mixup:
-            random = np.random.default_rng([self._seed, index])
-            images, targets, weights = _mix(images, targets, weights, self._mixup, random)
+        random, augment = np.random.default_rng([self._seed, index]), self._augment
+        if augment.camera:
+            images = like_a_camera(images, augment.camera, random)
+        if augment.mixup and not (augment.cutmix and random.random() < 0.5):
+            images, targets, weights = _mix(images, targets, weights, augment.mixup, random)
+        elif augment.cutmix:
+            images, targets, weights = _cut(images, targets, weights, augment.cutmix, random)
         return images[..., None], targets, weights
 
 
@@ -69,9 +74,28 @@ def _mix(
     share = random.beta(alpha, alpha, len(images)).astype(np.float32)
     other = random.permutation(len(images))
 
-    def blend(array: NDArray[np.float32]) -> NDArray[np.float32]:
-        own = share.reshape(-1, *[1] * (array.ndim - 1))
-        return array * own + array[other] * (1 - own)
+    mixed = np.rint(_blend(images.astype(np.float32), share, other)).astype(np.uint8)
+    return mixed, _blend(targets, share, other), _blend(weights, share, other)
 
-    mixed = np.rint(blend(images.astype(np.float32))).astype(np.uint8)
-    return mixed, blend(targets), blend(weights)
+
+def _cut(
+    images: NDArray[np.uint8], targets: NDArray[np.float32], weights: NDArray[np.float32], alpha: float,
+    random: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
+    """CutMix: a rectangle of every face is another's of the batch, targets and weights by area (arXiv 1905.04899)."""
+    rows, side = len(images), images.shape[1]
+    length = np.sqrt(1 - random.beta(alpha, alpha, rows)) * side
+    other = random.permutation(rows)
+    middle = random.uniform(0, side, (2, rows))
+    low, high = (np.clip(np.rint(middle + sign * length / 2), 0, side)[..., None] for sign in (-1, 1))
+    place = np.arange(side)
+    inside = (place >= low) & (place < high)  # (2, rows, side): by row, by column
+    box = inside[0][:, :, None] & inside[1][:, None, :]
+    share = (1 - box.mean(axis=(1, 2))).astype(np.float32)
+    return np.where(box, images[other], images), _blend(targets, share, other), _blend(weights, share, other)
+
+
+def _blend(array: NDArray[np.float32], share: NDArray[np.float32], other: NDArray[np.int64]) -> NDArray[np.float32]:
+    """``share`` of every row, the rest from the row ``other`` names."""
+    own = share.reshape(-1, *[1] * (array.ndim - 1))
+    return array * own + array[other] * (1 - own)

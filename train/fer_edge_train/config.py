@@ -59,6 +59,9 @@ class Augment:
         noise: standard deviation of a Gaussian noise layer, in the network's range [-1, 1].
         erase: probability of random erasing (arXiv 1708.04896).
         mixup: alpha of mixup's Beta distribution (arXiv 1710.09412), made before the graph; 0 is none.
+        cutmix: alpha of CutMix's Beta distribution (arXiv 1905.04899), made before the graph; 0 is none. With mixup, every
+            batch is changed by one of the two.
+        camera: probability that a face is made smaller, blurred, compressed, dark or noisy, as a camera gives it.
     """
 
     flip: bool = True
@@ -70,6 +73,8 @@ class Augment:
     noise: float = 0.0
     erase: float = 0.0
     mixup: float = 0.0
+    cutmix: float = 0.0
+    camera: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +234,8 @@ class TrainConfig:
             ("augment.noise", augment.noise, 0 <= augment.noise <= 1, "0 to 1"),
             ("augment.erase", augment.erase, 0 <= augment.erase <= 1, "0 to 1"),
             ("augment.mixup", augment.mixup, 0 <= augment.mixup <= 10, "0 to 10"),
+            ("augment.cutmix", augment.cutmix, 0 <= augment.cutmix <= 10, "0 to 10"),
+            ("augment.camera", augment.camera, 0 <= augment.camera <= 1, "0 to 1"),
             _choice("top.pool", top.pool, POOLS),
             ("top.dense", top.dense, all(units >= 1 for units in top.dense), "numbers of units, 1 or more each"),
             ("top.l2", top.l2, 0 <= top.l2 <= 1, "0 to 1"),
