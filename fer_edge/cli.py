@@ -259,6 +259,10 @@ def export(
         list[str] | None, typer.Option(metavar="LAYER", help="Keep this layer in float; may be given more than once.")
     ] = None,
     also: Annotated[list[PrecisionName] | None, typer.Option(help="Put float models into the bundle as well.")] = None,
+    uncertain_below: Annotated[
+        float | None,
+        typer.Option(help="Calibrated score under which the device says 'uncertain'; 0.4, or 0.6 of two classes."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing bundle.")] = False,
     json: Annotated[bool, typer.Option("--json", help="With inspect: print everything as JSON on stdout.")] = False,
 ) -> None:
@@ -273,7 +277,7 @@ def export(
     export_command(
         Path(run_folder), unexpected=files or [], out=out, int8=int8, data=data, ferplus=ferplus, name=name, max_drop=max_drop,
         calibration_faces=calibration_faces, ptq=ptq, qat_epochs=qat_epochs, qat_learning_rate=qat_learning_rate, onnx=onnx, target=target.value, mixed=tuple(mixed or ()),
-        also=tuple(precision.value for precision in also or ()), overwrite=overwrite,
+        also=tuple(precision.value for precision in also or ()), uncertain_below=uncertain_below, overwrite=overwrite,
     )  # fmt: skip
 
 

@@ -72,7 +72,6 @@ _SEVEN_CLASS_LIMITS = """\
 _LIMITS = """\
 - Differences between groups of people (age, gender, skin tone, culture) were **not measured**; expect them.
 - Profile views, hands before the face, masks, strong light from one side and faces under about 24 pixels do worse.
-- The scores are not calibrated probabilities; `uncertain` marks answers under the bundle's threshold.
 """
 
 
@@ -90,6 +89,7 @@ class CardFacts:
         measured: every artefact on every split, the shipped int8 TFLite among them.
         gate: what the export gate saw.
         calibration: of the integer ranges.
+        temperature: how the scores were calibrated, and what the threshold of ``uncertain`` does.
         quantization: the method that ships and what each method reached.
         sizes: artefact -> bytes, for the files in the bundle.
     """
@@ -105,6 +105,7 @@ class CardFacts:
     measured: Sequence[Measured]
     gate: dict[str, Any]
     calibration: dict[str, Any]
+    temperature: dict[str, Any]
     quantization: dict[str, Any]
     sizes: dict[str, int]
 
@@ -114,7 +115,7 @@ def model_card(facts: CardFacts) -> str:
     final = next(m for m in facts.measured if m.artefact == "model.int8.tflite" and m.split == "PrivateTest")
     parts = [
         _header(facts, final), _summary(facts), _USE, _results(facts), _per_class(final), _confusion(final, facts.labels),
-        _training(facts), _limits(facts),
+        _scores(facts, final), _training(facts), _limits(facts),
     ]  # fmt: skip
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
@@ -191,6 +192,23 @@ def _confusion(measured: Measured, labels: Sequence[str]) -> str:
         lines.append(label.ljust(width) + "".join(str(count).rjust(width) for count in row))
     title = "### Confusion: rows are the data set's labels, columns the model's"
     return "\n".join([title, "", "```", *lines, "```"])
+
+
+def _scores(facts: CardFacts, final: Measured) -> str:
+    """What a score means, and what ``uncertain`` does."""
+    found, uncertain = facts.temperature, facts.temperature["uncertain"]
+    right = " and ".join(
+        f"of the faces {side} it {accuracy:.1%} are right"
+        for side, accuracy in (("above", uncertain["accuracy_above"]), ("under", uncertain["accuracy_under"]))
+        if accuracy is not None
+    )
+    return (
+        f"### Scores\n\nThe device divides the scores by the temperature {found['value']:g} (arXiv 1706.04599), fitted on {found['split']}: the "
+        f"expected calibration error there went from {found['ece_before']:.3f} to {found['ece']:.3f}; on {final.split} it is "
+        f"{final.result['calibration']['ece']:.3f}. A score is then about the share of such faces whose label in the data set is the "
+        f"model's, on pictures like the data set's; on others it is not calibrated.\n\n`uncertain` is said where no score reaches "
+        f"{uncertain['below']:g}: {uncertain['share']:.1%} of {found['split']}; {right}."
+    )
 
 
 def _training(facts: CardFacts) -> str:

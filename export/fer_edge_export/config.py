@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fer_edge_runtime.errors import ConfigError
 
+UNCERTAIN_BELOW, UNCERTAIN_BELOW_OF_TWO = 0.4, 0.6  # of two probabilities one is always 0.5 or more
 ALSO = ("float32", "float16")
 TARGETS = ("x86-vnni", "x86", "arm64")
 
@@ -62,7 +63,7 @@ class ExportConfig:
         target: processor whose integer kernels the ONNX artefact suits: ``x86-vnni``, ``x86`` or ``arm64``.
         mixed: convolutions and dense layers of the simplified network that stay in float32.
         also: further precisions that go into the bundle: ``float32`` (both formats), ``float16`` (TFLite).
-        uncertain_below: probability under which the device says ``uncertain``; None is 0.4, or 0.6 of two classes.
+        uncertain_below: calibrated probability under which the device says ``uncertain``; None is 0.4, or 0.6 of two classes.
         threads: of the engines that evaluate.
         overwrite: replace the bundle that ``out`` holds.
     """
@@ -115,3 +116,9 @@ class ExportConfig:
     def bundle_name(self) -> str:
         """The name that the manifest carries."""
         return self.name or self.run.resolve().name
+
+    def uncertain_threshold(self, names: tuple[str, ...]) -> float:
+        """The threshold that the manifest carries, of a model with these classes."""
+        if self.uncertain_below is not None:
+            return self.uncertain_below
+        return UNCERTAIN_BELOW_OF_TWO if len(names) == 2 else UNCERTAIN_BELOW

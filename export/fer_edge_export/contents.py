@@ -31,7 +31,6 @@ from fer_edge_train.config import TrainConfig
 from fer_edge_train.data import FER2013_LABELS
 
 MAX_TOLERANCE = 0.5  # that a manifest may ask for
-UNCERTAIN_BELOW, UNCERTAIN_BELOW_OF_TWO = 0.4, 0.6  # of two probabilities one is always 0.5 or more
 TASKS = {
     frozenset(FER2013_LABELS): "emotion7",
     frozenset((*FER2013_LABELS, "contempt")): "emotion8",
@@ -100,12 +99,13 @@ def assemble(parts: Parts) -> tuple[Manifest, dict[str, bytes]]:
         artefacts=tuple(entry for entry, _ in parts.models.values()),
         golden=describe_golden(GOLDEN_NAME, golden, tolerance=tolerance),
         preprocess=parts.spec,
-        uncertain_below=_uncertain_below(parts),
+        uncertain_below=parts.config.uncertain_threshold(names),
         files=tuple(describe_file(name, content) for name, content in texts.items()),
         metrics=tuple(measured.summary() for measured in parts.measured),
         provenance=_provenance(parts),
         tools=tool_versions(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        temperature=parts.report["temperature"]["value"],
     )
     models = {name: content for name, (_, content) in parts.models.items()}
     return manifest, {**models, **texts, GOLDEN_NAME: golden}
@@ -134,12 +134,6 @@ def tool_versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return versions
-
-
-def _uncertain_below(parts: Parts) -> float:
-    if parts.config.uncertain_below is not None:
-        return parts.config.uncertain_below
-    return UNCERTAIN_BELOW_OF_TWO if len(parts.source.data.names) == 2 else UNCERTAIN_BELOW
 
 
 def _provenance(parts: Parts) -> dict[str, Any]:
@@ -184,6 +178,7 @@ def _card_facts(parts: Parts) -> CardFacts:
         measured=parts.measured,
         gate=parts.report["gate"],
         calibration=parts.report["calibration"],
+        temperature=parts.report["temperature"],
         quantization=parts.report["quantization"],
         sizes={name: len(content) for name, (_, content) in parts.models.items()},
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fer_edge_export.device import BATCH, File, Progress, ask_device
 from fer_edge_export.errors import ExportError
+from fer_edge_runtime.calibrate import calibrated
 from fer_edge_runtime.engines import Engine
 from fer_edge_runtime.manifest import Artefact, Preprocess
 from fer_edge_runtime.preprocess import to_input
@@ -46,6 +47,7 @@ class Measured:
         return {
             "artefact": self.artefact, "precision": self.precision, "engine": self.engine, "split": self.split, "protocol": SINGLE,
             **{key: self.result[key] for key in ("n", "accuracy", "interval95", "macro_f1")},
+            "ece": self.result["calibration"]["ece"],
         }  # fmt: skip
 
 
@@ -82,18 +84,20 @@ def measure_artefacts(
     return measured, answers.latency
 
 
-def engine_predictor(engine: Engine, artefact: Artefact, spec: Preprocess) -> Predictor:
-    """An artefact on the device's own engine and preprocessing.
+def engine_predictor(engine: Engine, artefact: Artefact, spec: Preprocess, temperature: float = 1.0) -> Predictor:
+    """An artefact on the device's own engine, preprocessing and calibration.
 
     Args:
         engine: runs it.
         artefact: its manifest entry.
         spec: how (N, 48, 48) uint8 faces become inputs.
+        temperature: of the manifest.
     """
 
     def predict(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = (faces[start : start + BATCH] for start in range(0, len(faces), BATCH))
-        return np.concatenate([engine.run(to_input(part, spec, artefact.input)).copy() for part in parts])
+        answers = [engine.run(to_input(part, spec, artefact.input)).copy() for part in parts]
+        return calibrated(np.concatenate(answers), temperature)
 
     return predict
 

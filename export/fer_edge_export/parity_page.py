@@ -43,6 +43,11 @@ def _cards(gate: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     items = [
         ("float32", f"{gate['float_accuracy']:.2%}", gate["split"]),
         *((name, f"{accuracy:.2%}", gate["split"]) for name, accuracy in gate["int8_accuracy"].items()),
+        (
+            "calibration error",
+            f"{report['temperature']['ece']:.3f}",
+            f"{report['temperature']['ece_before']:.3f} before temperature",
+        ),
         *((f"speed of int8, {kind}", f"{ratio:.2f}×", "of float32, one face") for kind, ratio in speedup.items()),
     ]
     return page.cards(items)

@@ -80,12 +80,15 @@ def _make_and_measure(
     from fer_edge_export.models import make_models
     from fer_edge_export.parity_page import parity_page
     from fer_edge_export.source import check_preprocessing
+    from fer_edge_export.temperature import with_temperature
 
     calibration = choose_calibration(source.data, faces=config.calibration_faces, seed=config.seed)
     models = make_models(source, spec, calibration, config, say=say, progress=progress)
     selection, times = _measure(config, models, source, SELECTION, spec=spec, rounds=ROUNDS, say=say, progress=progress)
     gate = judge(selection, config.max_drop_points, config.min_agreement)
+    selection, temperature = _calibrate(config, source, selection, say)
     report = {
+        "temperature": temperature,
         "gate": gate, "quantization": models.quantization, "checks": models.checks, "calibration": calibration.as_json(),
         "latency": latency_report(times), SELECTION: parity(selection),
         "training_graph": check_preprocessing(source, SELECTION, selection[0].result),
@@ -98,8 +101,32 @@ def _make_and_measure(
         f"Gate passed: int8 lost {gate['drop_points']:g} points on {SELECTION}, {config.max_drop_points:g} are allowed."
     )
     final, _ = _measure(config, models, source, FINAL, spec=spec, rounds=0, say=say, progress=progress)
+    final = with_temperature(final, source.data.part(FINAL)[1], source.data.names, temperature["value"])
     report[FINAL] = parity(final)
     return models, [*selection, *final], report
+
+
+def _calibrate(
+    config: ExportConfig, source: Source, selection: list[Measured], say: Say
+) -> tuple[list[Measured], dict[str, Any]]:
+    """The results of calibrated probabilities, and how the temperature of the first int8 artefact was found."""
+    from fer_edge_export.temperature import fit_temperature, uncertainty, with_temperature
+    from fer_edge_runtime.calibrate import calibrated
+
+    labels, names = source.data.part(SELECTION)[1], source.data.names
+    first = next(m for m in selection if m.precision == "int8")
+    value = fit_temperature(labels, first.probabilities)
+    after = with_temperature(selection, labels, names, value)
+    before_ece = first.result["calibration"]["ece"]
+    ece = next(m for m in after if m.artefact == first.artefact).result["calibration"]["ece"]
+    threshold = uncertainty(labels, calibrated(first.probabilities, value), config.uncertain_threshold(names))
+    say(
+        f"Temperature {value:g}: the expected calibration error on {SELECTION} goes from {before_ece:.3f} to {ece:.3f}."
+    )
+    return after, {
+        "value": value, "split": SELECTION, "artefact": first.artefact, "ece_before": before_ece, "ece": ece,
+        "uncertain": threshold,
+    }  # fmt: skip
 
 
 def _measure(

@@ -135,7 +135,7 @@ def _open_artefacts(bundle: Bundle, engine: str, say: Callable[[str], None]) -> 
             missing = error
             say(f"{artefact.path} is left out: {error}")
             continue
-        predict = engine_predictor(runner, artefact, bundle.manifest.preprocess)
+        predict = engine_predictor(runner, artefact, bundle.manifest.preprocess, bundle.manifest.temperature)
         classifiers.append(Classifier(artefact.path, artefact.precision, runner.describe().line(), predict))
     if missing and not classifiers:
         raise missing

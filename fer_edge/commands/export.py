@@ -10,7 +10,7 @@ from fer_edge_runtime.errors import ConfigError
 
 def export_command(
     run_folder: Path, *, unexpected: list[Path], out: Path | None, int8: bool, data: Path | None, ferplus: Path | None, name: str | None, max_drop: float,
-    calibration_faces: int, ptq: bool, qat_epochs: int, qat_learning_rate: float, onnx: bool, target: str, mixed: tuple[str, ...], also: tuple[str, ...], overwrite: bool,
+    calibration_faces: int, ptq: bool, qat_epochs: int, qat_learning_rate: float, onnx: bool, target: str, mixed: tuple[str, ...], also: tuple[str, ...], uncertain_below: float | None, overwrite: bool,
 ) -> None:  # fmt: skip
     """Quantize, convert, measure, write the bundle."""
     if unexpected:
@@ -28,7 +28,7 @@ def export_command(
     config = ExportConfig(
         run=run_folder, out=out, data=data, ferplus=ferplus, name=name or out.name, max_drop_points=max_drop,
         calibration_faces=calibration_faces, qat=QatConfig(0 if ptq else qat_epochs, qat_learning_rate), onnx=onnx,
-        target=target, mixed=mixed, also=also, overwrite=overwrite,
+        target=target, mixed=mixed, also=also, uncertain_below=uncertain_below, overwrite=overwrite,
     )  # fmt: skip
     advice = f"nothing was written to {out}. Finished epochs of quantization-aware training are kept in {run_folder}; the same command goes on."
     with interruptible(advice), Display() as display:

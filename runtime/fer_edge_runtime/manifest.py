@@ -116,7 +116,12 @@ class Preprocess(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """The whole of ``manifest.json``."""
+    """The whole of ``manifest.json``.
+
+    Attributes:
+        uncertain_below: a face whose highest calibrated probability is under this is ``uncertain``.
+        temperature: `fer_edge_runtime.calibrate` divides the scores by it; 1, as in bundles without it, changes nothing.
+    """
 
     name: str
     version: str
@@ -131,6 +136,7 @@ class Manifest(NamedTuple):
     provenance: Mapping[str, Any] = {}
     tools: Mapping[str, str] = {}
     created: str = ""
+    temperature: float = 1.0
 
     def to_json(self) -> str:
         """The text of ``manifest.json``."""
@@ -196,6 +202,7 @@ def parse_manifest(text: str | bytes) -> Manifest:
         provenance=top.table("provenance").value,
         tools=top.table("tools").value,
         created=top.text("created"),
+        temperature=top.number("temperature", 0.1, 10.0) if "temperature" in top.value else 1.0,
     )
     entries: tuple[Artefact | FileEntry | Golden, ...] = (*manifest.artefacts, *manifest.files, manifest.golden)
     paths = [entry.path.casefold() for entry in entries]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from fer_edge_runtime.bundle import Bundle, load_bundle
+from fer_edge_runtime.calibrate import calibrated
 from fer_edge_runtime.detect import Detector, open_detector
 from fer_edge_runtime.engines.select import Choice, choose
 from fer_edge_runtime.errors import BundleError, ConfigError
@@ -120,7 +121,7 @@ class Recognizer:
     def classify(
         self, image: Image, detections: Sequence[Detection], *, clock: Callable[[], float] = time.perf_counter
     ) -> Classified:
-        """Probabilities of all faces in one batch: (N, labels) float32."""
+        """Calibrated probabilities of all faces in one batch: (N, labels) float32."""
         if not detections:
             return Classified(np.empty((0, len(self.labels)), np.float32), 0.0, 0.0)
         begin = clock()
@@ -128,7 +129,7 @@ class Recognizer:
             image, detections, spec=self.bundle.manifest.preprocess, framing=self._framing, tensor=self.artefact.input
         )
         middle = clock()
-        probabilities = self.engine.run(batch)
+        probabilities = calibrated(self.engine.run(batch), self.bundle.manifest.temperature)
         end = clock()
         return Classified(probabilities, (middle - begin) * 1e3, (end - middle) * 1e3)
 

@@ -21,6 +21,8 @@ def card(recipe, *, labels=FER2013_LABELS, is_fer2013=True):
             name="x", version="1.0.0", labels=labels, recipe=recipe, dataset="fer2013.parquet", dataset_digest="0" * 64,
             is_fer2013=is_fer2013, counts={"Training": dict.fromkeys(labels, 3)}, measured=[measured],
             gate={"max_drop_points": 1.5, "drop_points": 0.1},
+            temperature={"value": 0.8, "split": "PublicTest", "ece_before": 0.1, "ece": 0.02,
+                         "uncertain": {"below": 0.4, "share": 0.125, "accuracy_above": 0.75, "accuracy_under": None}},
             calibration={"faces": 9, "seed": 7, "sha256": "1" * 64}, quantization={"method": "post-training", "rounding": {"chosen": "extremes", "held_out_faces": 5}},
             sizes={"model.int8.tflite": 5},
         )
@@ -54,6 +56,13 @@ def test_card_of_gathered_classes_explains_them_and_claims_nothing_of_seven():
     assert "not how the person feels" in text
     assert "seven labels" not in text
     assert "ONNX model is made" not in text
+
+
+def test_card_says_what_a_score_and_uncertain_mean():
+    text = card(TrainConfig("vgg16"))
+    assert "temperature 0.8" in text
+    assert "went from 0.100 to 0.020" in text
+    assert "no score reaches 0.4: 12.5% of PublicTest; of the faces above it 75.0% are right." in text
 
 
 @pytest.mark.train

@@ -173,6 +173,16 @@ def test_model_card_holds_law_numbers_and_origin(exported):
     assert "Kaggle" not in card
 
 
+def test_temperature_is_fitted_on_publictest_and_carried_to_the_device(exported):
+    bundle = load_bundle(exported.out).manifest
+    found = exported.result["temperature"]
+    assert bundle.temperature == found["value"]
+    assert found["split"] == "PublicTest"
+    assert found["ece"] <= found["ece_before"] + 0.02
+    assert found["uncertain"]["below"] == bundle.uncertain_below
+    assert all("ece" in metric for metric in bundle.metrics)
+
+
 def test_sentences_tell_every_step(exported):
     said = "\n".join(exported.sentences)
     for text in (

@@ -82,6 +82,7 @@ def test_good_manifest_survives_a_round_trip():
         ("preprocess.color", "bgr", "grey or rgb"),
         ("preprocess.std", 0, "a number from 0.001"),
         ("uncertain_below", float("nan"), "a number from 0.0 to 1.0"),
+        ("temperature", 0, "a number from 0.1 to 10.0"),
         (
             "files",
             [{"path": "model.int8.tflite", "size_bytes": 1, "sha256": "0" * 64}],

@@ -41,6 +41,18 @@ def test_astronaut_is_happy_at_any_size_and_mirrored(recognizer, astronaut, scal
     assert [face.label for face in faces] == ["happy"]
 
 
+def test_scores_are_divided_by_the_bundles_temperature(recognizer, astronaut):
+    bundle = recognizer.bundle
+    flat = Recognizer(
+        bundle=bundle._replace(manifest=bundle.manifest._replace(temperature=4.0)), artefact=recognizer.artefact,
+        engine=recognizer.engine, detector=recognizer.detector, choice=recognizer.choice,
+    )  # fmt: skip
+    (sharp,), (soft,) = recognizer(astronaut), flat(astronaut)
+    assert sum(soft.scores.values()) == pytest.approx(1)
+    assert soft.scores["happy"] < sharp.scores["happy"] - 0.1
+    assert max(soft.scores, key=soft.scores.get) == "happy"
+
+
 def test_grey_picture_is_accepted(recognizer, astronaut):
     assert [f.label for f in recognizer(cv2.cvtColor(astronaut, cv2.COLOR_BGR2GRAY))] == ["happy"]
 
