@@ -21,8 +21,9 @@ WEIGHTS = {
 }
 SMALLEST = {
     "mobilenetv2": 32, "inceptionv3": 75, "inceptionresnetv2-binary": 75, "inceptionresnetv2-binary-finetune": 75,
-    "vgg16": 32, "resnet50": 32, "xception": 71, "cnn4": 32, "nano": 32, "resnet14": 32,
+    "vgg16": 32, "resnet50": 32, "xception": 71, "cnn4": 32, "nano": 32, "nano-binary": 32, "resnet14": 32,
 }  # fmt: skip
+FROM_SCRATCH = ("cnn4", "nano", "nano-binary", "resnet14")  # no head stage
 
 
 def some_rows(folder: Path) -> Path:
@@ -54,11 +55,10 @@ def fer_edge(*arguments: object, backend: str = "tensorflow") -> str:
 
 def train_small(recipe: str, rows: Path, out: Path, *, backend: str = "tensorflow") -> dict[str, Any]:
     """Metrics of one epoch a stage, at the smallest input, with the weights of ../shared where there are some."""
-    binary = "binary" in recipe
     epochs = [] if recipe == "inceptionresnetv2-binary" else ["--epochs", 1]
     output = fer_edge(
         "train", recipe, "--data", rows, "--out", out, "--weights", WEIGHTS.get(recipe, "none"), "--input-size", SMALLEST[recipe],
-        "--batch-size", 8, "--head-epochs", 0 if recipe in ("cnn4", "nano", "resnet14") else 1, *epochs, *(["--set", "data.per_class=20"] if binary else []),
+        "--batch-size", 8, "--head-epochs", 0 if recipe in FROM_SCRATCH else 1, *epochs, *(["--set", "data.per_class=20"] if recipe.startswith("inceptionresnetv2") else []),
         "--json", backend=backend,
     )  # fmt: skip
     return json.loads(output)
