@@ -370,6 +370,62 @@ def data_align(
     align_command(path, out=out, detector=detector, size=size, keep_undetected=keep_undetected, skip_bad=skip_bad)
 
 
+benchmark_app = typer.Typer(no_args_is_help=True, help="Measure bundles on this machine: speed, memory, accuracy.")
+app.add_typer(benchmark_app, name="benchmark")
+
+
+@benchmark_app.command("latency")
+def benchmark_latency(
+    bundles: Annotated[
+        list[str] | None, typer.Argument(metavar="[BUNDLE]...", help="Bundle folders or zips; 'default' without any.")
+    ] = None,
+    engine: Annotated[
+        list[EngineName] | None, typer.Option(help="May be given more than once; every installed one otherwise.")
+    ] = None,
+    device: Annotated[
+        list[DeviceName] | None, typer.Option(help="Where to run; may be given more than once. cpu otherwise.")
+    ] = None,
+    threads: Annotated[
+        list[int] | None, typer.Option(help="Threads of the engine; may be given more than once. 1 otherwise.")
+    ] = None,
+    faces: Annotated[
+        list[int] | None, typer.Option(help="Faces in one batch; may be given more than once. 1, 4 and 16 otherwise.")
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="End after so many rounds, in each of which every case has a turn.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.1, help="End after so many seconds instead; 10 without either.")
+    ] = None,
+    clip: Annotated[str, typer.Option(metavar="VIDEO", help="Clip whose stages are timed.")] = "demo",
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Also the cost of a frame by faces, frame size and --detect-every.")
+    ] = False,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(metavar="JSON", help="An older --json of this command, of this machine, to compare with."),
+    ] = None,
+    fail_over: Annotated[
+        str | None, typer.Option(metavar="PERCENT", help="Exit code 3 when a median is slower by more, such as 10%.")
+    ] = None,
+    ratios: Annotated[
+        bool, typer.Option("--ratios", help="Compare multiples of the first case; for a baseline of another machine.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(metavar="PAGE", help="Write a page with plots.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
+) -> None:
+    """Time bundles, engines, devices and threads, each in a process of its own, all of them taking turns."""
+    from fer_edge.commands.benchmark import LatencyOptions, latency_command
+
+    latency_command(
+        LatencyOptions(
+            bundles=bundles or [], engines=[name.value for name in engine or ()], devices=[name.value for name in device or ()],
+            threads=threads or [], faces=faces or [], rounds=rounds, seconds=seconds, clip=clip, sweep=sweep, baseline=baseline,
+            fail_over=fail_over, ratios=ratios, html=html, json=json,
+        )
+    )  # fmt: skip
+
+
 @app.command()
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON on stdout.")] = False,

@@ -1,0 +1,104 @@
+"""A case's worker process, seen from outside: ask it, and know when it died and of what."""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from typing import IO, Any
+
+from fer_edge.benchmark.case import Case
+from fer_edge_runtime.errors import FerEdgeError
+
+ANSWER_TIMEOUT_S = 120.0
+END_TIMEOUT_S = 5.0
+
+
+class WorkerError(FerEdgeError):
+    """A case cannot be measured: its worker refused, died or does not answer; ``exit_code`` is that of the reason."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Worker:
+    """A worker process; always end it with `close`."""
+
+    def __init__(self, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+        """Start the process; it does nothing until it is asked.
+
+        Args:
+            answer_timeout_s: a worker that is silent for longer is ended.
+        """
+        self._timeout_s = answer_timeout_s
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed in close()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fer_edge.benchmark.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+        )  # fmt: skip
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def open(self, case: Case, clip: str) -> dict[str, Any]:
+        """Let it open a case; see `fer_edge.benchmark.bench.Bench.describe`."""
+        return self.ask("open", case=case.as_json(), clip=clip)
+
+    def ask(self, action: str, **arguments: Any) -> dict[str, Any]:
+        """Send a request and wait for its answer.
+
+        Raises:
+            WorkerError: says what happened to the worker.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None  # noqa: S101 both are pipes
+        assert stdout is not None  # noqa: S101
+        try:
+            stdin.write(json.dumps({"do": action, **arguments}).encode() + b"\n")
+            stdin.flush()
+        except OSError:
+            raise WorkerError(self._how_it_ended()) from None
+        if not select.select([stdout], [], [], self._timeout_s)[0]:
+            self._process.kill()
+            raise WorkerError(f"its process did not answer within {self._timeout_s:g} s and was ended")
+        line = stdout.readline()
+        if not line:
+            raise WorkerError(self._how_it_ended())
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(answer["error"], answer["exit_code"])
+        return answer
+
+    def close(self) -> None:
+        """End the process, by its own will if it has any."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except OSError:
+                    continue  # what was not sent yet cannot be sent any more
+        try:
+            self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._errors.close()
+
+    def kill(self) -> None:
+        """End the process at once; `close` still has to follow."""
+        self._process.kill()
+
+    def _how_it_ended(self) -> str:
+        code = self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").strip().splitlines()
+        last = f": {lines[-1]}" if lines else ""
+        if code < 0:
+            hint = "; perhaps memory ran out" if -code == signal.SIGKILL else ""
+            return f"its process was ended by {signal.Signals(-code).name}{hint}{last}"
+        return f"its process ended with exit code {code}{last}"
