@@ -326,6 +326,15 @@ class FakePiCamera:
         self.calls.append("close")
 
 
+def test_picamera2_built_for_another_numpy_is_explained(tmp_path, monkeypatch):
+    (tmp_path / "picamera2.py").write_text(
+        "raise ValueError('numpy.dtype size changed, may indicate binary incompatibility')"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SourceError, match=r"numpy.dtype size changed.*pip install --upgrade simplejpeg"):
+        open_source("picamera2:0")
+
+
 def test_picamera2_gives_bgr_frames_and_is_given_back(monkeypatch):
     monkeypatch.setitem(sys.modules, "picamera2", types.SimpleNamespace(Picamera2=FakePiCamera))
     with open_source("picamera2:0") as source:

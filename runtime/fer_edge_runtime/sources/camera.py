@@ -163,6 +163,11 @@ def _open_pi(index: int, name: str) -> Capture:
             f"{name}: the package picamera2 is not installed. On a Raspberry Pi: sudo apt install python3-picamera2, "
             "then make the virtual environment with: python3 -m venv --system-site-packages .venv"
         ) from error
+    except ValueError as error:  # what a module built for another numpy raises: raspberrypi/picamera2#1211
+        raise SourceError(
+            f"{name}: picamera2 cannot be imported: {error}. Its simplejpeg was built for another numpy; in this environment: "
+            "pip install --upgrade simplejpeg"
+        ) from error
     found = Picamera2.global_camera_info()
     if index >= len(found):
         raise SourceError(
