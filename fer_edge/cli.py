@@ -61,6 +61,13 @@ class SplitName(StrEnum):
     all = "all"
 
 
+class LabelSource(StrEnum):
+    """Whose labels count as right."""
+
+    own = "own"
+    ferplus = "ferplus"
+
+
 class ProtocolName(StrEnum):
     """How many views of a face are averaged."""
 
@@ -95,7 +102,7 @@ def run(
         str | None,
         typer.Option(help="Picture, folder, 'pattern*.jpg', video, rtsp:// or http:// URL, test-pattern, demo."),
     ] = None,
-    model: Annotated[str, typer.Option(help="Bundle folder or zip.")] = "default",
+    model: Annotated[str, typer.Option(help="Bundle folder or zip, or a name of fer-edge models list.")] = "default",
     device: Annotated[DeviceName, typer.Option(help="Where to run.")] = DeviceName.auto,
     engine: Annotated[EngineName, typer.Option(help="Library that runs the model.")] = EngineName.auto,
     detector: Annotated[str, typer.Option(help="Face detector: short, full or yunet:PATH.")] = "full",
@@ -424,6 +431,86 @@ def benchmark_latency(
             fail_over=fail_over, ratios=ratios, html=html, json=json,
         )
     )  # fmt: skip
+
+
+@benchmark_app.command("accuracy")
+def benchmark_accuracy(
+    data: Annotated[
+        Path, typer.Option(help="fer2013 .parquet or .csv, or a folder with one folder per class, of any origin.")
+    ],
+    bundle: Annotated[str, typer.Argument(metavar="[BUNDLE]", help="Bundle folder or zip.")] = "default",
+    split: Annotated[
+        SplitName | None, typer.Option(help="Part as the files name it; PublicTest of a file, all of class folders otherwise.")
+    ] = None,
+    labels: Annotated[
+        LabelSource, typer.Option(help="The data's own, or FER2013 by the majority of the ten FER+ votes (8 classes).")
+    ] = LabelSource.own,
+    ferplus: Annotated[Path | None, typer.Option(help="fer2013new.csv, when the data holds no FER+ votes.")] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="CLASS=LABEL", help="Class of the data to label of the model, or a .toml or .json file of such pairs."
+        ),
+    ] = None,
+    detect: Annotated[
+        bool, typer.Option("--detect", help="Pictures of any size: find the largest face first, as a device does.")
+    ] = False,
+    engine: Annotated[EngineName, typer.Option(help="auto measures each model of the bundle.")] = EngineName.auto,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave broken rows out instead of ending.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="PAGE", help="Write a page with plots.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON on stdout.")] = False,
+) -> None:
+    """Accuracy of a bundle on any labelled faces, also of data sets that it was not trained on."""
+    from fer_edge.commands.benchmark import AccuracyOptions, accuracy_command
+
+    accuracy_command(
+        AccuracyOptions(
+            bundle=bundle, data=data, split=split.value if split else None, labels=labels.value, ferplus=ferplus, map=map_ or [],
+            detect=detect, engine=engine.value, skip_bad=skip_bad, html=html, json=json,
+        )
+    )  # fmt: skip
+
+
+models_app = typer.Typer(no_args_is_help=True, help="List bundles, show what one says about itself, check them.")
+app.add_typer(models_app, name="models")
+
+
+@models_app.command("list")
+def models_list(
+    bundles: Annotated[
+        list[str] | None, typer.Argument(metavar="[BUNDLE]...", help="More bundle folders or zips to list.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the list as JSON on stdout.")] = False,
+) -> None:
+    """List shipped bundles and yours. Task, labels, size, accuracy; exit code 5 when one is broken."""
+    from fer_edge.commands.models import list_command
+
+    list_command(bundles or [], as_json=json)
+
+
+@models_app.command("info")
+def models_info(
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A shipped bundle's name, a bundle folder or zip.")],
+    card: Annotated[bool, typer.Option("--card", help="Print the model card on stdout instead.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
+) -> None:
+    """Show what a bundle says about itself. Models, tensors, preprocessing, metrics, where it comes from."""
+    from fer_edge.commands.models import info_command
+
+    info_command(model, card=card, as_json=json)
+
+
+@models_app.command("verify")
+def models_verify(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME|PATH]...", help="Every shipped bundle without any.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON on stdout.")] = False,
+) -> None:
+    """Check bundles to the last byte. Files, models and their answers to the golden vectors; exit code 5 when anything is wrong."""
+    from fer_edge.commands.models import verify_command
+
+    verify_command(models or [], as_json=json)
 
 
 @app.command()

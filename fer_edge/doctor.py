@@ -185,11 +185,13 @@ def _cameras() -> Iterator[Check]:
 
 def _bundle(model: str) -> Iterator[Check]:
     from fer_edge_runtime.bundle import load_bundle
+    from fer_edge_runtime.shipped import shipped_folder
 
     try:
         bundle = load_bundle(model)
     except FerEdgeError as error:
-        yield Check("bundle", FAIL, str(error), "Install fer-edge again." if model == "default" else "Export it again.")
+        remedy = "Install fer-edge again." if shipped_folder(model) else "Export it again."
+        yield Check("bundle", FAIL, str(error), remedy)
         return
     manifest = bundle.manifest
     yield Check(

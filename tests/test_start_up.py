@@ -47,6 +47,7 @@ def test_importing_the_package_loads_nothing_else():
         ["evaluate", "--help"],
         ["data", "--help"],
         ["tune", "--help"],
+        ["models", "--help"],
     ],
 )
 def test_help_loads_neither_training_nor_runtime_libraries(arguments):

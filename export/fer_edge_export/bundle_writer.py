@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fer_edge_runtime.bundle import load_bundle
-from fer_edge_runtime.errors import BundleError, ConfigError, OutputError
+from fer_edge_runtime.bundle_files import refuse_strays
+from fer_edge_runtime.errors import ConfigError, OutputError
 from fer_edge_runtime.manifest import MANIFEST_NAME, Artefact, FileEntry, Golden, Manifest, TensorSpec, parse_manifest
 
 
@@ -85,11 +86,7 @@ def verify_bundle(folder: Path) -> None:
         BundleError: names the file and the reason.
     """
     bundle = load_bundle(folder)
-    named = {MANIFEST_NAME, bundle.manifest.golden.path}
-    named |= {artefact.path for artefact in bundle.manifest.artefacts} | {entry.path for entry in bundle.manifest.files}
-    stray = sorted(entry.name for entry in folder.iterdir() if entry.name not in named)
-    if stray:
-        raise BundleError(f"{folder} holds {stray[0]}, which its manifest does not name.")
+    refuse_strays(folder, bundle.manifest)
     for artefact in bundle.manifest.artefacts:
         bundle.open(artefact)
 

@@ -1,19 +1,18 @@
-"""Open a bundle (a folder or a zip of one), check every byte against its manifest, start its model, replay its vectors."""
+"""Open a bundle, check every byte against its manifest, start its model, replay its vectors."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fer_edge_runtime.bundle_files import UNREADABLE, check_members, open_files, read_manifest, verified
 from fer_edge_runtime.engines import open_engine
 from fer_edge_runtime.errors import BundleError, ConfigError
-from fer_edge_runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Artefact, Manifest, parse_manifest
+from fer_edge_runtime.manifest import Artefact, Manifest
 from fer_edge_runtime.preprocess import to_input
 
 if TYPE_CHECKING:
@@ -23,11 +22,8 @@ if TYPE_CHECKING:
 
     from fer_edge_runtime.engines import Engine
 
-DEFAULT = Path(__file__).parent / "assets" / "default"
 MAX_GOLDEN_CROPS = 256
 MAX_GOLDEN_BYTES = 64_000_000
-# What `zipfile` raises on members that are damaged, encrypted or absent. MemoryError: sizes that nothing could hold.
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError, KeyError, MemoryError)
 
 
 class Bundle(NamedTuple):
@@ -90,100 +86,19 @@ def load_bundle(path: str | Path = "default") -> Bundle:
     Sizes, SHA-256, names, tensor shapes and dtypes are checked here; `Bundle.open` checks the engine's answers.
 
     Args:
-        path: a bundle folder, a zip of one, or ``"default"`` for the one inside this package.
+        path: a bundle folder, a zip of one, or the name of a bundle inside this package, such as ``"default"``.
 
     Raises:
         BundleError: names the file and the reason.
     """
-    files = _open_files(path)
-    manifest = parse_manifest(files.read(MANIFEST_NAME, MAX_MANIFEST_BYTES))
-    contents = {
-        entry.path: _verified(files, entry.path, entry.size_bytes, entry.sha256) for entry in manifest.artefacts
-    }
+    files = open_files(path)
+    manifest = read_manifest(files)
+    contents = {entry.path: verified(files, entry) for entry in manifest.artefacts}
     for entry in manifest.files:
-        _verified(files, entry.path, entry.size_bytes, entry.sha256)
-    golden = _verified(files, manifest.golden.path, manifest.golden.size_bytes, manifest.golden.sha256)
+        verified(files, entry)
+    golden = verified(files, manifest.golden)
     crops, expected = _read_golden(golden, manifest)
     return Bundle(manifest, str(path), contents, crops, expected)
-
-
-class _Folder:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def read(self, name: str, limit: int) -> bytes:
-        path = self._folder / name
-        if path.is_symlink():
-            raise BundleError(f"{path} is a link; a bundle holds plain files only.")
-        if path.exists() and not path.is_file():
-            raise BundleError(f"{path} is no file; a bundle holds plain files only.")
-        try:
-            with path.open("rb") as file:
-                return file.read(limit + 1)
-        except FileNotFoundError as error:
-            raise BundleError(f"{path} is missing.") from error
-        except OSError as error:
-            raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
-
-
-class _Zip:
-    """Members are read by exact name into memory, never unpacked, so neither links nor paths inside can do harm."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._archive = zipfile.ZipFile(path)
-        except _UNREADABLE as error:
-            raise BundleError(f"{path} is neither a bundle folder nor a readable zip of one: {error}") from error
-        _check_members(self._archive, str(path))
-
-    def read(self, name: str, limit: int) -> bytes:
-        try:
-            with self._archive.open(name) as member:
-                return member.read(limit + 1)
-        except KeyError as error:
-            raise BundleError(f"{self._path}: {name} is missing.") from error
-        except _UNREADABLE as error:
-            raise BundleError(f"{self._path}: {name} cannot be read: {error}") from error
-
-
-def _check_members(archive: zipfile.ZipFile, name: str) -> None:
-    """No two members of one name, nothing but the two compressions that everybody writes."""
-    names = [member.filename.casefold() for member in archive.infolist()]
-    if len(set(names)) != len(names):
-        raise BundleError(f"{name} holds two members with the same name.")
-    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in archive.infolist()):
-        raise BundleError(f"{name} holds a member that is not stored or deflated.")
-
-
-def _open_files(path: str | Path) -> _Folder | _Zip:
-    if path == "default":
-        return _Folder(DEFAULT)
-    path = Path(path)
-    if path.is_dir():
-        return _Folder(path)
-    if path.is_file():
-        if path.suffix in (".tflite", ".onnx"):
-            raise BundleError(
-                f"{path} is a lone model. Give the bundle folder that holds it together with {MANIFEST_NAME}."
-            )
-        return _Zip(path)
-    raise BundleError(f"There is no bundle at {path}. Give a bundle folder, a zip of one, or 'default'.")
-
-
-def _verified(files: _Folder | _Zip, name: str, size_bytes: int, sha256: str) -> bytes:
-    content = files.read(name, size_bytes)
-    if len(content) != size_bytes:
-        more = "more than " if len(content) > size_bytes else ""
-        raise BundleError(
-            f"{name} has {more}{min(len(content), size_bytes)} bytes, the manifest says {size_bytes}: truncated or changed."
-        )
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
-        raise BundleError(
-            f"{name} is not the file that was exported: SHA-256 is {found[:12]}…, the manifest says {sha256[:12]}…."
-        )
-    return content
 
 
 def _read_golden(content: bytes, manifest: Manifest) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.float32]]]:
@@ -207,13 +122,13 @@ def _read_npz(content: bytes, name: str) -> dict[str, NDArray[Any]]:
     """The arrays of a ``.npz``, without pickles and never more than `MAX_GOLDEN_BYTES` of them."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as members:
-            _check_members(members, name)
+            check_members(members, name)
             size_bytes = sum(member.file_size for member in members.infolist())
         if size_bytes > MAX_GOLDEN_BYTES:
             raise BundleError(f"{name} unpacks to {size_bytes} bytes; at most {MAX_GOLDEN_BYTES} are read.")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise BundleError(f"{name} is not a readable .npz: {error}") from error
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise BundleError(f"{name} holds something that is not an array.")

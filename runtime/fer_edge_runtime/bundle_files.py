@@ -1,0 +1,144 @@
+"""The files of a bundle, in a folder or a zip of one, each checked against the manifest. Nothing of them is run here."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fer_edge_runtime.errors import BundleError
+from fer_edge_runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, parse_manifest
+from fer_edge_runtime.shipped import no_such_bundle, shipped_folder
+
+if TYPE_CHECKING:
+    from fer_edge_runtime.manifest import Artefact, FileEntry, Golden, Manifest
+
+# What `zipfile` raises on members that are damaged, encrypted or absent. MemoryError: sizes that nothing could hold.
+UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError, KeyError, MemoryError)
+LISTED_STRAYS = 5
+
+
+def open_files(path: str | Path) -> BundleFolder | BundleZip:
+    """The files of a bundle folder, of a zip of one, or of a shipped bundle by its name.
+
+    Raises:
+        BundleError: there is no such thing.
+    """
+    shipped = shipped_folder(path)
+    if shipped:
+        return BundleFolder(shipped)
+    place = Path(path)
+    if place.is_dir():
+        return BundleFolder(place)
+    if place.is_file():
+        if place.suffix in (".tflite", ".onnx"):
+            raise BundleError(
+                f"{place} is a lone model. Give the bundle folder that holds it together with {MANIFEST_NAME}."
+            )
+        return BundleZip(place)
+    raise BundleError(no_such_bundle(path))
+
+
+def read_manifest(files: BundleFolder | BundleZip) -> Manifest:
+    """What the bundle says about itself.
+
+    Raises:
+        BundleError: names the key, what was received and what is allowed.
+    """
+    return parse_manifest(files.read(MANIFEST_NAME, MAX_MANIFEST_BYTES))
+
+
+def entries(manifest: Manifest) -> tuple[Artefact | FileEntry | Golden, ...]:
+    """Every file that the manifest vouches for."""
+    return (*manifest.artefacts, *manifest.files, manifest.golden)
+
+
+def verified(files: BundleFolder | BundleZip, entry: Artefact | FileEntry | Golden) -> bytes:
+    """A file's content, when it is what the manifest says.
+
+    Raises:
+        BundleError: it is missing, or its size or SHA-256 differ.
+    """
+    content = files.read(entry.path, entry.size_bytes)
+    if len(content) != entry.size_bytes:
+        more = "more than " if len(content) > entry.size_bytes else ""
+        raise BundleError(
+            f"{entry.path} has {more}{min(len(content), entry.size_bytes)} bytes, the manifest says {entry.size_bytes}: "
+            "truncated or changed."
+        )
+    found = hashlib.sha256(content).hexdigest()
+    if found != entry.sha256:
+        raise BundleError(
+            f"{entry.path} is not the file that was exported: SHA-256 is {found[:12]}…, the manifest says {entry.sha256[:12]}…."
+        )
+    return content
+
+
+def refuse_strays(folder: Path, manifest: Manifest) -> None:
+    """A folder holds what its manifest names and nothing else.
+
+    Raises:
+        BundleError: names what else there is.
+    """
+    named = {MANIFEST_NAME, *(entry.path for entry in entries(manifest))}
+    strays = sorted(entry.name for entry in folder.iterdir() if entry.name not in named)
+    if strays:
+        more = f" and {len(strays) - LISTED_STRAYS} more" if len(strays) > LISTED_STRAYS else ""
+        raise BundleError(
+            f"{folder} holds {', '.join(strays[:LISTED_STRAYS])}{more}, which its manifest does not name."
+        )
+
+
+class BundleFolder:
+    """Files of a folder; links and anything else that is no plain file are refused."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+
+    def read(self, name: str, limit: int) -> bytes:
+        """At most ``limit`` + 1 bytes of a file."""
+        path = self.path / name
+        if path.is_symlink():
+            raise BundleError(f"{path} is a link; a bundle holds plain files only.")
+        if path.exists() and not path.is_file():
+            raise BundleError(f"{path} is no file; a bundle holds plain files only.")
+        try:
+            with path.open("rb") as file:
+                return file.read(limit + 1)
+        except FileNotFoundError as error:
+            raise BundleError(f"{path} is missing.") from error
+        except OSError as error:
+            raise BundleError(f"{path} cannot be read: {error.strerror}.") from error
+
+
+class BundleZip:
+    """Members are read by exact name into memory, never unpacked, so neither links nor paths inside can do harm."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._archive = zipfile.ZipFile(path)
+        except UNREADABLE as error:
+            raise BundleError(f"{path} is neither a bundle folder nor a readable zip of one: {error}") from error
+        check_members(self._archive, str(path))
+
+    def read(self, name: str, limit: int) -> bytes:
+        """At most ``limit`` + 1 bytes of a member."""
+        try:
+            with self._archive.open(name) as member:
+                return member.read(limit + 1)
+        except KeyError as error:
+            raise BundleError(f"{self.path}: {name} is missing.") from error
+        except UNREADABLE as error:
+            raise BundleError(f"{self.path}: {name} cannot be read: {error}") from error
+
+
+def check_members(archive: zipfile.ZipFile, name: str) -> None:
+    """No two members of one name, nothing but the two compressions that everybody writes."""
+    names = [member.filename.casefold() for member in archive.infolist()]
+    if len(set(names)) != len(names):
+        raise BundleError(f"{name} holds two members with the same name.")
+    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in archive.infolist()):
+        raise BundleError(f"{name} holds a member that is not stored or deflated.")
