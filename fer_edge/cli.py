@@ -61,6 +61,13 @@ class SplitName(StrEnum):
     all = "all"
 
 
+class LabelSource(StrEnum):
+    """Whose labels count as right."""
+
+    own = "own"
+    ferplus = "ferplus"
+
+
 class ProtocolName(StrEnum):
     """How many views of a face are averaged."""
 
@@ -422,6 +429,44 @@ def benchmark_latency(
             bundles=bundles or [], engines=[name.value for name in engine or ()], devices=[name.value for name in device or ()],
             threads=threads or [], faces=faces or [], rounds=rounds, seconds=seconds, clip=clip, sweep=sweep, baseline=baseline,
             fail_over=fail_over, ratios=ratios, html=html, json=json,
+        )
+    )  # fmt: skip
+
+
+@benchmark_app.command("accuracy")
+def benchmark_accuracy(
+    data: Annotated[
+        Path, typer.Option(help="fer2013 .parquet or .csv, or a folder with one folder per class, of any origin.")
+    ],
+    bundle: Annotated[str, typer.Argument(metavar="[BUNDLE]", help="Bundle folder or zip.")] = "default",
+    split: Annotated[
+        SplitName | None, typer.Option(help="Part as the files name it; PublicTest of a file, all of class folders otherwise.")
+    ] = None,
+    labels: Annotated[
+        LabelSource, typer.Option(help="The data's own, or FER2013 by the majority of the ten FER+ votes (8 classes).")
+    ] = LabelSource.own,
+    ferplus: Annotated[Path | None, typer.Option(help="fer2013new.csv, when the data holds no FER+ votes.")] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", metavar="CLASS=LABEL", help="Class of the data to label of the model, or a .toml or .json file of such pairs."
+        ),
+    ] = None,
+    detect: Annotated[
+        bool, typer.Option("--detect", help="Pictures of any size: find the largest face first, as a device does.")
+    ] = False,
+    engine: Annotated[EngineName, typer.Option(help="auto measures each model of the bundle.")] = EngineName.auto,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave broken rows out instead of ending.")] = False,
+    html: Annotated[Path | None, typer.Option(metavar="PAGE", help="Write a page with plots.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON on stdout.")] = False,
+) -> None:
+    """Accuracy of a bundle on any labelled faces, also of data sets that it was not trained on."""
+    from fer_edge.commands.benchmark_accuracy import AccuracyOptions, accuracy_command
+
+    accuracy_command(
+        AccuracyOptions(
+            bundle=bundle, data=data, split=split.value if split else None, labels=labels.value, ferplus=ferplus, map=map_ or [],
+            detect=detect, engine=engine.value, skip_bad=skip_bad, html=html, json=json,
         )
     )  # fmt: skip
 

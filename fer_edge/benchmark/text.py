@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fer_edge.table import aligned
+
 AXES = {"faces": "faces per frame", "size": "frame size", "every": "--detect-every"}
 
 
@@ -113,14 +115,3 @@ def sweep_rows(cases: Sequence[Mapping[str, Any]], names: Sequence[str], axis: s
 def point_name(point: Mapping[str, Any]) -> str:
     """Where a point lies on its axis."""
     return f"{point['width']}x{point['height']}" if point["axis"] == "size" else str(point[point["axis"]])
-
-
-def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Rows with columns of equal width, the first to the left and the others to the right."""
-    if not rows:
-        return []
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  " + "  ".join(cell.rjust(width) if column else cell.ljust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""``fer-edge benchmark``: latency and accuracy on this machine."""
+"""``fer-edge benchmark latency``: measure, print, hold against a baseline."""
 
 from __future__ import annotations
 

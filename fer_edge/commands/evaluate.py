@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge import __version__
 from fer_edge.commands.display import Display, interruptible, need, need_backend
+from fer_edge.table import aligned
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _evaluate(options: EvaluateOptions, display: Display) -> dict[str, Any]:
 
     recipe = load_recipe(options.recipe) if options.recipe else None
     subject = open_subject(options.model, engine=options.engine, recipe=recipe, say=display.say)
-    data, digest = _read(options, subject, display)
+    data, digest = read_faces(options, subject, display)
     faces, labels = (data.images, data.labels) if options.split == "all" else data.part(options.split)
     classifiers = _open(subject)
     if options.save_probabilities and len(classifiers) > 1:
@@ -79,12 +79,12 @@ def _evaluate(options: EvaluateOptions, display: Display) -> dict[str, Any]:
             f"--save-probabilities holds one model's answers, {options.model} has {len(classifiers)} models: choose one with --engine."
         )
     display.say(f"{subject.kind} {subject.name} on {len(faces):,} faces: {options.split} of {options.data}.")
-    answers = {classifier.artefact: _ask(classifier, faces, options, display) for classifier in classifiers}
+    answers = {classifier.artefact: ask_classifier(classifier, faces, options, display) for classifier in classifiers}
     record = _record(options, subject, digest)
     record["results"] = [
-        _result(classifier, labels, answers[classifier.artefact], data.names) for classifier in classifiers
+        score(classifier, labels, answers[classifier.artefact], data.names) for classifier in classifiers
     ]
-    for line in _tables(record["results"]):
+    for line in figure_lines(record["results"]):
         display.say(line)
     first = next(iter(next(iter(answers.values())).values()))
     if options.save_probabilities:
@@ -98,7 +98,7 @@ def _evaluate(options: EvaluateOptions, display: Display) -> dict[str, Any]:
     return record
 
 
-def _read(options: EvaluateOptions, subject: Subject, display: Display) -> tuple[FaceDataset, str]:
+def read_faces(options: EvaluateOptions, subject: Subject, display: Display) -> tuple[FaceDataset, str]:
     """The data set as the model's recipe reads it, its labels in the model's order, and its own digest."""
     from fer_edge_train.data import load_dataset
     from fer_edge_train.evaluation import match_labels
@@ -153,9 +153,10 @@ def _open(subject: Subject) -> list[Classifier]:
         return subject.open()
 
 
-def _ask(
+def ask_classifier(
     classifier: Classifier, faces: NDArray[np.uint8], options: EvaluateOptions, display: Display
 ) -> dict[str, NDArray[np.float32]]:
+    """(N, classes) probabilities of every protocol asked for, with a bar."""
     from fer_edge_train.evaluation import predict_protocols
 
     def show(protocol: str, found: NDArray[np.float32], total: int) -> None:
@@ -173,16 +174,17 @@ def _record(options: EvaluateOptions, subject: Subject, digest: str) -> dict[str
     }  # fmt: skip
 
 
-def _result(
+def score(
     classifier: Classifier, labels: NDArray[np.int64], answers: dict[str, NDArray[np.float32]], names: tuple[str, ...]
 ) -> dict[str, Any]:
+    """A classifier's part of the record."""
     from fer_edge_train.evaluation import score_protocols
 
     head = {"artefact": classifier.artefact, "precision": classifier.precision, "engine": classifier.engine}
     return head | score_protocols(labels, answers, names)
 
 
-def _tables(results: list[dict[str, Any]]) -> list[str]:
+def figure_lines(results: list[dict[str, Any]]) -> list[str]:
     """Accuracies of every model and protocol, then precision, recall and F1 of every class."""
     rows = [("model", "protocol", "accuracy", "95 % interval", "macro-F1", "ECE")]
     for result in results:
@@ -199,18 +201,10 @@ def _tables(results: list[dict[str, Any]]) -> list[str]:
             (name, f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}", f"{row['n']:,}")
             for name, row in result["per_class"].items()
         ]
-        lines += ["", *_aligned(classes)]
+        lines += ["", *aligned(classes)]
         if result.get("auc") is not None:
             lines.append(f"  area under the ROC curve {result['auc']:.4f}, positive class {result['positive']['name']}")
-    return [*lines, "", *_aligned(rows)]
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  " + "  ".join(cell.ljust(width) if number == 0 else cell.rjust(width) for number, (cell, width) in enumerate(zip(row, widths, strict=True)))
-        for row in rows
-    ]  # fmt: skip
+    return [*lines, "", *aligned(rows)]
 
 
 def _save(path: Path, found: NDArray[np.float32], labels: NDArray[np.int64], record: dict[str, Any]) -> None:
