@@ -146,6 +146,7 @@ def _provenance(parts: Parts) -> dict[str, Any]:
         "weights": _file_name(parts.source.recipe.weights),
         "recipe": _without_folders(parts.source.recipe).to_dict(),
         "best_epoch": parts.source.metrics.get("best_epoch", ""),
+        "seconds": round(sum(epoch.get("seconds", 0) for epoch in parts.source.metrics.get("history", ()))),
         "trained_with": record.get("versions", {}),
         "quantization": {"precision": "full integer", **report["quantization"]},
         "calibration": report["calibration"],

@@ -11,6 +11,7 @@ from fer_edge_runtime.bundle import Bundle, load_bundle
 from fer_edge_runtime.engines.select import default_threads
 from fer_edge_runtime.errors import ConfigError, DataError, MissingPackageError
 from fer_edge_runtime.manifest import MANIFEST_NAME
+from fer_edge_runtime.shipped import shipped_folder, shipped_names
 from fer_edge_train.config import TrainConfig
 from fer_edge_train.data import FACE_SIZE
 from fer_edge_train.evaluation import Predictor, keras_predictor
@@ -61,7 +62,7 @@ def open_subject(path: str, *, engine: str, recipe: TrainConfig | None, say: Cal
     """Whatever ``path`` is.
 
     Args:
-        path: a run folder, a bundle folder, a zip of one, or ``default``.
+        path: a run folder, a bundle folder, a zip of one, or the name of a shipped bundle.
         engine: of a bundle: a key of `ENGINE_FORMATS`; ``auto`` takes every artefact.
         recipe: instead of the one that the run or the bundle holds.
         say: told what was left out, and why.
@@ -75,10 +76,10 @@ def open_subject(path: str, *, engine: str, recipe: TrainConfig | None, say: Cal
     run = RunFolder(place).config_file.is_file()
     if run:
         return _run_subject(place, engine, recipe)
-    if path != "default" and not place.is_file() and not (place / MANIFEST_NAME).is_file():
+    if shipped_folder(path) is None and not place.is_file() and not (place / MANIFEST_NAME).is_file():
         raise DataError(
             f"There is neither a training run nor a bundle at {path}. Give the --out folder of fer-edge train or export, a zip of a "
-            "bundle, or 'default'."
+            f"bundle, or one of: {', '.join(shipped_names())}."
         )
     return _bundle_subject(load_bundle(path), engine, recipe, say)
 
