@@ -16,7 +16,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help="Facial expression recognition from a GPU to a device: train, export to int8, run, check.\n\n"
     "The label names an apparent expression, not what a person feels.",
-    epilog="Exit codes: 0 done, 1 bug, 2 wrong use, 3 accuracy gate, 4 source or device not available, 5 bundle refused, "
+    epilog="Exit codes: 0 done, 1 bug, 2 wrong use, 3 gate, 4 source or device not available, 5 bundle refused, "
     "6 data unusable, 7 package missing, 8 output not writable, 130 interrupted. FER_EDGE_DEBUG=1 shows tracebacks.",
 )
 
@@ -440,7 +440,8 @@ def benchmark_accuracy(
     ],
     bundle: Annotated[str, typer.Argument(metavar="[BUNDLE]", help="Bundle folder or zip.")] = "default",
     split: Annotated[
-        SplitName | None, typer.Option(help="Part as the files name it; PublicTest of a file, all of class folders otherwise.")
+        SplitName | None,
+        typer.Option(help="Part as the files name it; PublicTest of a file, all of class folders otherwise."),
     ] = None,
     labels: Annotated[
         LabelSource, typer.Option(help="The data's own, or FER2013 by the majority of the ten FER+ votes (8 classes).")
@@ -449,7 +450,9 @@ def benchmark_accuracy(
     map_: Annotated[
         list[str] | None,
         typer.Option(
-            "--map", metavar="CLASS=LABEL", help="Class of the data to label of the model, or a .toml or .json file of such pairs."
+            "--map",
+            metavar="CLASS=LABEL",
+            help="Class of the data to label of the model, or a .toml or .json file of such pairs.",
         ),
     ] = None,
     detect: Annotated[

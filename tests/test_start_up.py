@@ -47,6 +47,8 @@ def test_importing_the_package_loads_nothing_else():
         ["evaluate", "--help"],
         ["data", "--help"],
         ["tune", "--help"],
+        ["benchmark", "latency", "--help"],
+        ["benchmark", "accuracy", "--help"],
         ["models", "--help"],
     ],
 )

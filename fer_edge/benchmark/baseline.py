@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -171,9 +172,13 @@ def compare(
 
 
 def _medians(record: Mapping[str, Any]) -> Iterator[tuple[Key, float]]:
+    """The median of every case and batch; bundles of one name are told apart by their order."""
+    seen: Counter[Key] = Counter()
     for case in record["cases"]:
         for batch in case["faces"]:
             key = Key(
                 case["name"], case["artefact"], case["engine"], case["device"], case["delegate"], case["threads"], batch["faces"]
             )  # fmt: skip
-            yield key, float(batch["p50_ms"])
+            seen[key] += 1
+            again = f" ({seen[key]})" if seen[key] > 1 else ""
+            yield key._replace(bundle=f"{key.bundle}{again}"), float(batch["p50_ms"])

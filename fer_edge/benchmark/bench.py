@@ -18,7 +18,7 @@ from fer_edge_runtime.detect import open_detector
 from fer_edge_runtime.draw import annotate
 from fer_edge_runtime.engines import open_engine
 from fer_edge_runtime.engines.select import choose
-from fer_edge_runtime.errors import BundleError
+from fer_edge_runtime.errors import BundleError, DeviceError
 from fer_edge_runtime.preprocess import to_input
 from fer_edge_runtime.recognizer import Recognizer
 from fer_edge_runtime.sources import open_source
@@ -28,7 +28,7 @@ from fer_edge_runtime.types import Frame
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from fer_edge_runtime.engines import Engine
+    from fer_edge_runtime.engines import Engine, EngineInfo
     from fer_edge_runtime.manifest import Artefact
     from fer_edge_runtime.types import Image
 
@@ -63,6 +63,7 @@ class Bench:
         engine.run(golden[:1])
         first = time.perf_counter()
         difference = _prove(bundle, artefact, engine, golden)
+        _check_device(case.device, engine.describe())
         detector = open_detector(DETECTOR, threads=choice.threads, scan_every=STREAM_SCAN_EVERY)
         self._recognizer = Recognizer(bundle=bundle, artefact=artefact, engine=engine, detector=detector, choice=choice)
         self._engine, self._golden, self._temperature = engine, golden, bundle.manifest.temperature
@@ -165,6 +166,12 @@ class Bench:
             with open_source(self._clip_name) as source:
                 self._face = face_of(source.frames(), open_detector(DETECTOR))
         return self._face
+
+
+def _check_device(asked: str, info: EngineInfo) -> None:
+    """A figure of another device than the one asked for is worse than none."""
+    if asked not in ("auto", info.device) and info.device == "cpu":
+        raise DeviceError(f"--device {asked} was asked for, but {info.line()} is what runs.")
 
 
 def _prove(bundle: Bundle, artefact: Artefact, engine: Engine, golden: NDArray[Any]) -> float:

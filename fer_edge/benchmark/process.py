@@ -37,7 +37,7 @@ class Worker:
         self._timeout_s = answer_timeout_s
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed in close()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "fer_edge.benchmark.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+            [sys.executable, "-P", "-m", "fer_edge.benchmark.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
         )  # fmt: skip
 
     @property

@@ -2,7 +2,7 @@
 
 * FerEdgeError (1)
   - ConfigError (2): an option, recipe or argument has a value that cannot be used
-  - GateError (3): an export was refused because int8 lost too much accuracy
+  - GateError (3): an export lost too much accuracy in int8, or a benchmark is slower than its baseline allows
   - DeviceError (4): a camera, picture, stream or accelerator is not available
     + SourceError (4): a source of frames cannot be opened or read
   - BundleError (5): a model bundle is truncated, tampered, mislabelled or does not fit the engine
@@ -27,7 +27,7 @@ class ConfigError(FerEdgeError):
 
 
 class GateError(FerEdgeError):
-    """The int8 artefact lost more accuracy than the gate allows."""
+    """A figure is worse than its gate allows: the accuracy of an int8 artefact, the speed of a benchmark."""
 
     exit_code = 3
 

@@ -71,6 +71,13 @@ def test_cases_of_one_side_are_named_and_none_in_common_is_refused():
         compare(record(litert_1=1.0), record(onnx_1=1.0), allowed=None)
 
 
+def test_bundles_of_one_name_are_compared_in_their_order():
+    before, now = record(litert_1=1.0), record(litert_1=2.0)
+    before["cases"] += record(litert_1=5.0)["cases"]
+    now["cases"] += record(litert_1=5.0)["cases"]
+    assert [change.change for change in compare(before, now, allowed=None).changes] == [1.0, 0.0]
+
+
 def test_other_machine_is_refused_and_the_way_out_named(tmp_path):
     with pytest.raises(ConfigError, match="--ratios"):
         check_same_machine(tmp_path, record(litert_1=1.0), "B")
