@@ -88,6 +88,7 @@ class Bench:
             "engine": info.engine, "engine_version": info.version, "device": info.device, "delegate": info.delegate,
             "threads": info.threads, "runs_on": info.line(), "reasons": list(self._recognizer.choice.reasons),
             "operators": {"total": details.get("operators"), "delegated": details.get("delegated")},
+            "adapter": details.get("adapter"), "software": details.get("software"),
         }  # fmt: skip
 
     def faces(self, faces: int, calls: int) -> dict[str, Any]:
