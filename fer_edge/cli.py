@@ -290,7 +290,9 @@ def export(
 
 @app.command()
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="RUN|BUNDLE", help="Run folder, bundle folder or zip, or 'default'.")],
+    model: Annotated[
+        str, typer.Argument(metavar="RUN|BUNDLE", help="Run folder, bundle folder or zip, or a shipped bundle's name.")
+    ],
     data: Annotated[Path, typer.Option(help="fer2013 .parquet or .csv, or a folder with one folder per class.")],
     split: Annotated[
         SplitName,
