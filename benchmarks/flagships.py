@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""The shipped models and the model of the package `fer`, in one process, on the same rows of FER2013's PrivateTest.
+
+    python benchmarks/flagships.py --data fer2013.parquet [BUNDLE …]
+
+Seven classes: FER2013's labels (single crop, flip and TenCrop), and FER+'s majority of ten votes (arXiv 1608.01041; no model here
+knows contempt, so over all rows it counts as wrong). Two classes: happy against angry, fear and sad, as many rows of each, drawn
+with seed 7; `fer` answers by the sum of its classes. Times: one face, one thread, the models taking turns. PrivateTest is
+reported here and chooses nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from fer_peer import LABELS, VERSION, FerPeer, fer_model
+from machine import write_results
+
+from fer_edge.benchmark.accuracy import score_answers
+from fer_edge_export.evaluate import engine_predictor
+from fer_edge_runtime.bundle import load_bundle
+from fer_edge_runtime.preprocess import to_input
+from fer_edge_runtime.shipped import shipped_names
+from fer_edge_train.data import usable
+from fer_edge_train.evaluation import SINGLE, Predictor, predict_protocols, score_protocols
+from fer_edge_train.ferplus import LABELS8, apply_votes, with_votes
+
+PEER = f"fer {VERSION}"
+SPLIT, ROUNDS, WARM_UP, SEED = "PrivateTest", 300, 20, 7
+NEGATIVE, POSITIVE = ("angry", "fear", "sad"), "happy"
+
+
+class Model(NamedTuple):
+    """One model file.
+
+    Attributes:
+        name: bundle and format, or the peer's name.
+        labels: its classes.
+        size_bytes: of the file.
+        engine: what runs it.
+        predict: (N, 48, 48) uint8 to (N, classes) float32.
+        once: runs one face that is already prepared.
+        headline: also flip and TenCrop.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    size_bytes: int
+    engine: str
+    predict: Predictor
+    once: Callable[[], Any]
+    headline: bool
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundles", nargs="*", metavar="BUNDLE", help="All shipped ones without any.")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    options = parser.parse_args()
+    rows = usable(options.data, skip_bad=False, say=print)
+    data = rows.faces
+    faces, labels = data.part(SPLIT)
+    voted = apply_votes(data, with_votes(rows, None), "soft8", 0.0)
+    models = [model for path in options.bundles or shipped_names() for model in open_bundle(path, faces[0])]
+    models.append(open_peer(faces[0]))
+    latency = times(models, options.rounds)
+    results = []
+    for model in models:
+        result = {"name": model.name, "size_bytes": model.size_bytes, "engine": model.engine, **latency[model.name]}
+        if model.labels == LABELS:
+            result["fer2013"] = fer2013(model, faces, labels)
+            result["ferplus"] = ferplus(model, *voted.part(SPLIT))
+        if set(model.labels) in ({"negative", "positive"}, set(LABELS)):
+            result["binary"] = binary(model, faces, labels)
+        results.append(result)
+        print(line(result), flush=True)
+    print(write_results("flagships", {
+        "split": SPLIT, "peer": PEER, "rounds": options.rounds, "threads": 1, "seed": SEED, "models": results,
+    }))  # fmt: skip
+
+
+def open_bundle(path: str, face: np.ndarray) -> list[Model]:
+    """Every int8 model of a bundle on the engine that runs it."""
+    bundle = load_bundle(path)
+    spec = bundle.manifest.preprocess
+    models = []
+    for artefact in bundle.manifest.artefacts:
+        if artefact.precision != "int8":
+            continue
+        engine = bundle.open(artefact, threads=1)
+        prepared = to_input(face[None], spec, artefact.input)
+        predict = engine_predictor(engine, artefact, spec, bundle.manifest.temperature)
+        name = f"{bundle.manifest.name} {artefact.format}"
+        once = partial(engine.run, prepared)
+        models.append(
+            Model(name, bundle.manifest.labels, artefact.size_bytes, engine.describe().line(), predict, once, artefact.format == "tflite")
+        )  # fmt: skip
+    return models
+
+
+def open_peer(face: np.ndarray) -> Model:
+    peer = FerPeer(fer_model())
+    prepared = peer.prepare(face)
+    return Model(
+        PEER, LABELS, peer.size_bytes, "litert, dynamic range", peer.predict, partial(peer.run, prepared), True
+    )  # fmt: skip
+
+
+def times(models: list[Model], rounds: int) -> dict[str, dict[str, float]]:
+    """Median and p90 of a face in milliseconds, and the median of the ratio to the peer in the same round."""
+    spent: dict[str, list[float]] = {model.name: [] for model in models}
+    for number in range(rounds + WARM_UP):
+        for model in models:
+            begin = time.perf_counter()
+            model.once()
+            if number >= WARM_UP:
+                spent[model.name].append((time.perf_counter() - begin) * 1e3)
+    peer = spent[PEER]
+    return {
+        name: {
+            "median_ms": round(statistics.median(values), 4), "p90_ms": round(float(np.percentile(values, 90)), 4),
+            "ratio_to_peer": round(statistics.median(a / b for a, b in zip(values, peer, strict=True)), 3),
+        }
+        for name, values in spent.items()
+    }  # fmt: skip
+
+
+def fer2013(model: Model, faces: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    protocols = (SINGLE, "flip", "TenCrop") if model.headline else (SINGLE,)
+    answers = predict_protocols(model.predict, faces, protocols=protocols, progress=lambda *_: None)
+    found = score_protocols(labels, answers, model.labels)
+    f1 = {name: row["f1"] for name, row in found["per_class"].items()}
+    kept = {key: found[key] for key in ("n", "accuracy", "interval95", "macro_f1", "protocols")}
+    return {**kept, "f1": f1, "ece": found["calibration"]["ece"]}
+
+
+def ferplus(model: Model, faces: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Accuracy over every row that FER+ keeps, and over those whose majority the model knows."""
+    numbers = np.array([LABELS.index(name) if name in LABELS else -1 for name in LABELS8])[labels]
+    found = score_answers(numbers, model.predict(faces), np.ones(len(numbers), bool), model.labels)
+    return {"all": found["all"], **{key: found[key] for key in ("n", "accuracy", "interval95", "macro_f1")}}
+
+
+def binary(model: Model, faces: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Happy against angry, fear and sad: as many rows of each, and the mean recall over all rows."""
+    positive = np.flatnonzero(labels == LABELS.index(POSITIVE))
+    negative = np.flatnonzero(np.isin(labels, [LABELS.index(name) for name in NEGATIVE]))
+    size = min(len(positive), len(negative))
+    random = np.random.default_rng(SEED)
+    drawn = np.concatenate([random.permutation(rows)[:size] for rows in (negative, positive)])
+    every = np.concatenate([negative, positive])
+    answers = two_columns(model.predict(faces[every]), model.labels)
+    truth = np.isin(every, positive).astype(np.int64)
+    chosen = np.isin(every, drawn)
+    names = ("negative", "positive")
+    balanced = score_protocols(truth[chosen], {SINGLE: answers[chosen]}, names)
+    whole = score_protocols(truth, {SINGLE: answers}, names)
+    kept = {key: balanced[key] for key in ("n", "accuracy", "interval95", "macro_f1", "auc")}
+    return {**kept, "all_rows": {"n": whole["n"], "mean_recall": whole["macro_recall"]}}
+
+
+def two_columns(answers: np.ndarray, labels: tuple[str, ...]) -> np.ndarray:
+    """(N, 2) negative and positive, whatever the model's classes are."""
+    groups = (NEGATIVE, (POSITIVE,)) if len(labels) > 2 else (("negative",), ("positive",))
+    sums = np.stack([answers[:, [labels.index(name) for name in group]].sum(axis=1) for group in groups], axis=1)
+    return sums / np.maximum(sums.sum(axis=1, keepdims=True), 1e-9)
+
+
+def line(result: dict[str, Any]) -> str:
+    parts = [f"{result['name']}: {result['size_bytes'] / 1e6:.2f} MB, {result['median_ms']:.3f} ms"]
+    for part in ("fer2013", "ferplus", "binary"):
+        if part in result:
+            parts.append(f"{part} {result[part]['accuracy']:.2%}")
+    return ", ".join(parts)
+
+
+if __name__ == "__main__":
+    main()
