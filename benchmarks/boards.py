@@ -34,8 +34,9 @@ MMACS = {"MobileNetV2 224": 300.0, "MobileNetV1 224": 575.0, "BlazeFace 128": 30
 
 
 class Anchor(NamedTuple):
-    """A published time: ``ms`` of ``model`` on the board, all cores."""
+    """A published time: ``ms`` of ``model`` on ``board``, all cores."""
 
+    board: str
     model: str
     ms: float
     source: str
@@ -63,16 +64,17 @@ class Board(NamedTuple):
     basis: str
 
 
+PI4, NANO = "Raspberry Pi 4", "Jetson Nano"
 _PI4 = (
-    (Anchor("MobileNetV2 224", 17, XNNPACK), Anchor("MobileNetV1 224", 24, XNNPACK)),
-    (Anchor("MobileNetV2 224", 46, XNNPACK), Anchor("BlazeFace 128", 10, GLES)),
+    (Anchor(PI4, "MobileNetV2 224", 17, XNNPACK), Anchor(PI4, "MobileNetV1 224", 24, XNNPACK)),
+    (Anchor(PI4, "MobileNetV2 224", 46, XNNPACK), Anchor(PI4, "BlazeFace 128", 10, GLES)),
 )
 # MobileFaceNet 112 in float, 1.79 ms on an i9-12700K, which is no slower than this machine: an upper bound of the slowdown.
 _PI4_SLOWER = 27.8 / 1.79
 _NANO_SLOWER = 26.5 / 1.79
 _NANO = (
-    (Anchor("MobileNetV1 224", 29, GLES),),
-    (Anchor("MobileNetV1 224", 50, GLES), Anchor("BlazeFace 128", 10, GLES)),
+    (Anchor(NANO, "MobileNetV1 224", 29, GLES),),
+    (Anchor(NANO, "MobileNetV1 224", 50, GLES), Anchor(NANO, "BlazeFace 128", 10, GLES)),
 )
 _ORIN = 26.5 / 9.15  # Orin Nano against Nano, both CPUs
 
@@ -98,7 +100,7 @@ def main() -> None:
     ]
     for row in rows:
         print(json.dumps(row))
-    anchors = sorted({(name, *anchor) for name, board in BOARDS.items() for anchor in (*board.int8, *board.float32)})
+    anchors = sorted({anchor for board in BOARDS.values() for anchor in (*board.int8, *board.float32)})
     print(write_results("boards", {
         "estimate": True, "mmacs": {"detector": round(detector, 1), **{k: round(v, 1) for k, v in bundles.items()}},
         "rest_ms_here": round(rest, 3), "anchors": anchors, "rows": rows,
