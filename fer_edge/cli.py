@@ -435,6 +435,18 @@ def benchmark_latency(
     )  # fmt: skip
 
 
+@benchmark_app.command("limit")
+def benchmark_limit(
+    bundle: Annotated[str, typer.Argument(metavar="[BUNDLE]", help="Bundle folder, zip or shipped name.")] = "default",
+    rounds: Annotated[int, typer.Option(min=10, max=100_000, help="Faces that are timed.")] = 200,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
+) -> None:
+    """How much of this core's int8 rate a bundle's layers reach, against a large matrix product in ONNX Runtime."""
+    from fer_edge.commands.benchmark_limit import limit_command
+
+    limit_command(bundle, rounds=rounds, as_json=json)
+
+
 @benchmark_app.command("accuracy")
 def benchmark_accuracy(
     data: Annotated[

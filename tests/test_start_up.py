@@ -49,6 +49,7 @@ def test_importing_the_package_loads_nothing_else():
         ["tune", "--help"],
         ["benchmark", "latency", "--help"],
         ["benchmark", "accuracy", "--help"],
+        ["benchmark", "limit", "--help"],
         ["models", "--help"],
     ],
 )
