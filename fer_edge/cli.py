@@ -117,6 +117,22 @@ def run(
     csv: Annotated[str | None, typer.Option(metavar="PATH", help="CSV, one row a face; stdout without a path.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Window, when this OpenCV build has one.")] = False,
     serve: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Live page, such as 127.0.0.1:8080.")] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Publish to a broker: mqtt[s]://[USER@]HOST[:PORT][/PREFIX]; never pictures."),
+    ] = None,
+    mqtt_name: Annotated[str | None, typer.Option(help="Name of this device there; its host name otherwise.")] = None,
+    mqtt_ca: Annotated[
+        Path | None, typer.Option(help="Certificate authority to trust instead of the system's.")
+    ] = None,
+    mqtt_cert: Annotated[Path | None, typer.Option(help="Certificate of this device.")] = None,
+    mqtt_key: Annotated[Path | None, typer.Option(help="Its private key.")] = None,
+    mqtt_every_frame: Annotated[
+        bool, typer.Option("--mqtt-every-frame", help="Also every frame, as with --json.")
+    ] = False,
+    discovery: Annotated[
+        bool, typer.Option("--discovery/--no-discovery", help="Tell Home Assistant about the device.")
+    ] = True,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -124,7 +140,7 @@ def run(
     from fer_edge.startup import leave, start_light
 
     start_light()
-    from fer_edge.commands.run import RunOptions, run_command
+    from fer_edge.commands.run import RunOptions, mqtt_options, run_command
 
     run_command(
         RunOptions(
@@ -143,6 +159,15 @@ def run(
             csv=csv,
             show=show,
             serve=serve,
+            mqtt=mqtt_options(
+                mqtt,
+                name=mqtt_name,
+                ca=mqtt_ca,
+                cert=mqtt_cert,
+                key=mqtt_key,
+                every_frame=mqtt_every_frame,
+                discovery=discovery,
+            ),
             max_frames=max_frames,
             quiet=quiet,
         )  # fmt: skip

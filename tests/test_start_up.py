@@ -19,6 +19,7 @@ HEAVY = (
     "matplotlib",
     "tf2onnx",
     "onnx",
+    "paho",
 )
 RUNTIME = ("numpy", "cv2", "ai_edge_litert", "onnxruntime")
 

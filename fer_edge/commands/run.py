@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from types import FrameType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 
@@ -24,6 +24,7 @@ from fer_edge_runtime.stream import STREAM_SCAN_EVERY, StreamRecognizer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fer_edge_runtime.sinks.broker import MqttOptions
     from fer_edge_runtime.sources import Source
     from fer_edge_runtime.types import FrameResult
 
@@ -52,6 +53,7 @@ class RunOptions(NamedTuple):
     csv: str | None
     show: bool
     serve: str | None
+    mqtt: MqttOptions | None
     max_frames: int | None
     quiet: bool
 
@@ -64,10 +66,16 @@ class Console:
         self._live = sys.stderr.isatty() and not quiet
         self._status_shown = False
         self._next_status_s = 0.0
+        self._turn = threading.Lock()
 
     def say(self, sentence: str) -> None:
-        """Print a line, unless quiet."""
+        """Print a line, unless quiet; from any thread."""
         if not self._quiet:
+            self.warn(sentence)
+
+    def warn(self, sentence: str) -> None:
+        """Print a line even when quiet; from any thread."""
+        with self._turn:
             self._clear()
             sys.stderr.write(f"{sentence}\n")
             sys.stderr.flush()
@@ -78,9 +86,10 @@ class Console:
         if not self._live or now_s < self._next_status_s:
             return
         self._next_status_s = now_s + STATUS_EVERY_S
-        sys.stderr.write(f"\r\x1b[2K{status_line(result)}")
-        sys.stderr.flush()
-        self._status_shown = True
+        with self._turn:
+            sys.stderr.write(f"\r\x1b[2K{status_line(result)}")
+            sys.stderr.flush()
+            self._status_shown = True
 
     def _clear(self) -> None:
         if self._status_shown:
@@ -110,17 +119,37 @@ def run_command(options: RunOptions) -> None:
         stream = StreamRecognizer(recognizer, source.kind, detect_every=options.detect_every)
         with open_sinks(
             labels=recognizer.labels, kind=source.kind, total=source.total, fps=source.fps, json=options.json,
-            csv=options.csv, save=options.save, show=options.show, serve=options.serve, stop=stop,
+            csv=options.csv, save=options.save, show=options.show, serve=options.serve,
+            mqtt=options.mqtt, stop=stop, say=console.warn,
         ) as sinks:  # fmt: skip
             loaded()
             places = sinks.describe()
             if options.serve:
-                console.say(f"Live page: {', '.join(places)}")
+                console.say(f"Live page: {places[0]}")
+            if options.mqtt:
+                console.say(f"MQTT: {places[1 if options.serve else 0]}")
             show = _picture_line(console) if pictures else console.status
             summary = run_loop(source, stream, sinks, stop=stop, max_frames=options.max_frames, on_result=show)
             places = sinks.describe()
     for line in summary_lines(source, summary, places):
         console.say(line)
+
+
+def mqtt_options(url: str | None, **others: Any) -> MqttOptions | None:
+    """What was asked of MQTT; the address is read at once, so that a mistake in it does not wait for the camera.
+
+    Raises:
+        ConfigError: the address cannot be read, or its options came without it.
+    """
+    if url is None:
+        if any(others[name] not in (None, False) for name in ("name", "ca", "cert", "key", "every_frame")):
+            raise ConfigError("There are options for MQTT but no broker. Give --mqtt mqtt://HOST as well.")
+        return None
+    from fer_edge_runtime.sinks.broker import MqttOptions, parse_broker
+
+    options = MqttOptions(url, version=__version__, **others)
+    parse_broker(options)
+    return options
 
 
 def _what_to_look_at(options: RunOptions) -> str:

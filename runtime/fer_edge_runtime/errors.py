@@ -3,7 +3,7 @@
 * FerEdgeError (1)
   - ConfigError (2): an option, recipe or argument has a value that cannot be used
   - GateError (3): an export lost too much accuracy in int8, or a benchmark is slower than its baseline allows
-  - DeviceError (4): a camera, picture, stream or accelerator is not available
+  - DeviceError (4): a camera, picture, stream, accelerator or MQTT broker is not available
     + SourceError (4): a source of frames cannot be opened or read
   - BundleError (5): a model bundle is truncated, tampered, mislabelled or does not fit the engine
   - DataError (6): a data set or run folder cannot be used
@@ -33,7 +33,7 @@ class GateError(FerEdgeError):
 
 
 class DeviceError(FerEdgeError):
-    """A camera or an accelerator is not available."""
+    """A camera, an accelerator or an MQTT broker is not available."""
 
     exit_code = 4
 

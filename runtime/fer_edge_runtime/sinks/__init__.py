@@ -1,17 +1,20 @@
-"""Where results go: JSON Lines, CSV, annotated pictures and videos, a window, a live page."""
+"""Where results go: JSON Lines, CSV, annotated pictures and videos, a window, a live page, an MQTT broker."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.sinks.base import ClosedPipe, Sink
 from fer_edge_runtime.types import Frame, FrameResult, SourceKind
+
+if TYPE_CHECKING:
+    from fer_edge_runtime.sinks.broker import MqttOptions
 
 __all__ = ["ClosedPipe", "Sink", "Sinks", "open_sinks"]
 
@@ -27,7 +30,9 @@ def open_sinks(
     save: str | None = None,
     show: bool = False,
     serve: str | None = None,
+    mqtt: MqttOptions | None = None,
     stop: threading.Event | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Sinks:
     """Open the sinks that were asked for; their modules are imported only then.
 
@@ -41,11 +46,14 @@ def open_sinks(
         save: path of an annotated picture or video, or a folder.
         show: a window.
         serve: ``HOST:PORT`` of the live page.
-        stop: ends the waiting for a key in the window.
+        mqtt: which broker, as whom, what.
+        stop: ends the waiting for a key in the window or for the broker.
+        say: takes what a sink has to tell people while it runs, from any thread.
 
     Raises:
         OutputError: one of them cannot be opened; those opened before are closed again.
         ConfigError: two of them write to the same place, or an address cannot be read.
+        DeviceError: the MQTT broker is not there; MissingPackageError: its client is not installed.
     """
     targets = [target for target in (json, csv, save) if target is not None]
     if len(set(targets)) < len(targets):
@@ -56,6 +64,10 @@ def open_sinks(
             from fer_edge_runtime.sinks.page import PageSink, parse_address
 
             sinks.add(PageSink(*parse_address(serve)))
+        if mqtt is not None:
+            from fer_edge_runtime.sinks.mqtt import MqttSink
+
+            sinks.add(MqttSink(mqtt, labels=labels, stop=stop, say=say))
         if show:
             from fer_edge_runtime.sinks.window import WindowSink
 

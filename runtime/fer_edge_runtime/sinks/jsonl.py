@@ -31,7 +31,7 @@ class JsonLinesSink(Sink):
             self._lines.guard(frame.source)
             self._started = True
         try:
-            line = json.dumps(result.as_json(), allow_nan=False, default=_plain, separators=(",", ":"))
+            line = compact(result.as_json())
         except ValueError as error:
             raise OutputError(f"{self._lines.target}: frame {result.frame} holds a number that JSON lacks.") from error
         self._lines.write(line + "\n")
@@ -43,6 +43,15 @@ class JsonLinesSink(Sink):
     def describe(self) -> str:
         """The path."""
         return self._lines.describe()
+
+
+def compact(record: dict[str, Any]) -> str:
+    """A record on one line, ASCII only.
+
+    Raises:
+        ValueError: it holds a number that JSON lacks.
+    """
+    return json.dumps(record, allow_nan=False, default=_plain, separators=(",", ":"))
 
 
 def _plain(value: Any) -> Any:
