@@ -12,8 +12,12 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fer_edge_runtime.errors import FerEdgeError
+
+if TYPE_CHECKING:
+    from fer_edge_runtime.bundle import Bundle
 
 PASS, WARN, FAIL = "PASS", "WARN", "FAIL"
 LOW_MEMORY_MIB = 400
@@ -39,7 +43,7 @@ class Check:
 def run_checks(model: str = "default") -> list[Check]:
     """All checks; a check that breaks is itself a finding, so the list is always whole."""
     checks: list[Check] = []
-    for group in (_system, _libraries, _opencv, _cameras, lambda: _bundle(model), _detectors, _gpu):
+    for group in (_system, _libraries, _opencv, _cameras, lambda: _bundle(model), _detectors, lambda: _gpu(model)):
         checks.extend(_guarded(group))
     return checks
 
@@ -235,10 +239,50 @@ def _detectors() -> Iterator[Check]:
             yield Check(f"detector:{spec}", FAIL if faces else PASS, found, "Please report this." if faces else "")
 
 
-def _gpu() -> Iterator[Check]:
-    from fer_edge_runtime.engines.select import missing_for_gpu
+def _gpu(model: str) -> Iterator[Check]:
+    from fer_edge_runtime.bundle import load_bundle
+    from fer_edge_runtime.engines.gpu_parts import gpu_nodes, missing_for_gpu
 
-    yield Check("gpu", PASS, f"not used: {'; '.join(missing_for_gpu())}")
+    try:
+        bundle = load_bundle(model)
+    except FerEdgeError:
+        yield Check("gpu", PASS, "not tried: it runs the bundle, which is refused above")
+        return
+    hardware = bool(gpu_nodes())
+    for id, format in (("gpu", "tflite"), ("gpu:cuda", "onnx")):
+        if not bundle.artefacts(format):
+            continue
+        missing = missing_for_gpu(format)
+        if not missing.parts:
+            yield _tried_gpu(id, bundle, format, hardware=hardware)
+        elif format == "tflite" or Path("/dev/nvidia0").exists():
+            remedy = "Optional: install what is missing; the CPU runs everything." if hardware else ""
+            yield Check(id, WARN if hardware else PASS, f"not used: {'; '.join(missing.all())}", remedy)
+
+
+def _tried_gpu(id: str, bundle: Bundle, format: str, *, hardware: bool) -> Check:
+    """A trial of the bundle on the GPU, in a process of its own, as `--device auto` makes one."""
+    from fer_edge_runtime.engines.device import verdict
+    from fer_edge_runtime.engines.select import default_threads
+    from fer_edge_runtime.engines.trial import PROBE_VARIABLE, probe_timeout_s, run_trial
+
+    try:
+        timeout_s = probe_timeout_s()
+    except FerEdgeError as error:
+        return Check(id, FAIL, str(error), f"Unset {PROBE_VARIABLE}, or set it to off.")
+    if timeout_s is None:
+        return Check(id, PASS, f"not tried: {PROBE_VARIABLE}=off")
+    trial = run_trial(bundle, format, default_threads(), timeout_s=timeout_s)
+    if trial.problem:
+        remedy = "Update the graphics driver (Debian: mesa-vulkan-drivers, or NVIDIA's); until then the CPU is used."
+        return Check(id, WARN if hardware else PASS, f"cannot be used: {trial.problem}", remedy if hardware else "")
+    driver = f", driver {trial.driver}" if trial.driver else ""
+    _, why = verdict(trial)
+    found = f"{trial.kind()}{driver}: the golden vectors agree; --device auto chooses {why}"
+    if trial.software and hardware:
+        remedy = "Vulkan does not show the real GPU: install a driver for it, or go on with the CPU."
+        return Check(id, WARN, found, remedy)
+    return Check(id, PASS, found)
 
 
 def _version(package: str) -> str | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SAMPLES = ROOT / "tests" / "samples"
+SOFTWARE_VULKAN = ROOT / ".software-vulkan" / "vk_swiftshader_icd.json"
 DEFAULT_BUNDLE = ROOT / "runtime" / "fer_edge_runtime" / "assets" / "default"
 
 

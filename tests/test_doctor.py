@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from places import DEFAULT_BUNDLE
 
 FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
@@ -54,3 +55,10 @@ def test_broken_bundle_fails_with_a_remedy(tmp_path):
     bundle = next(check for check in json.loads(done.stdout)["checks"] if check["id"] == "bundle")
     assert bundle["status"] == "FAIL"
     assert "golden.npz" in bundle["found"]
+
+
+@pytest.mark.slow
+def test_gpu_is_tried_and_told_to_be_software(software_vulkan):
+    gpu = next(check for check in json.loads(doctor("--json").stdout)["checks"] if check["id"] == "gpu")
+    assert "SwiftShader Device (Subzero) (software, not a real GPU), driver SwiftShader driver" in gpu["found"]
+    assert "--device auto chooses CPU" in gpu["found"]

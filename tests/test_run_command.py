@@ -131,7 +131,7 @@ def test_every_option_still_finds_the_face(option):
         (["--source", "text.jpg"], 4, "text.jpg"),
         (["--source", "text.mp4"], 4, "text.mp4"),
         (["--source", "gopher://x"], 4, "addresses start with"),
-        (["--source", "demo", "--device", "gpu"], 4, "no GPU engine yet"),
+        (["--source", "demo", "--engine", "litert", "--device", "gpu"], 4, "no Vulkan driver is installed"),
         (["--source", "demo", "--model", "nothing"], 5, "There is no bundle at"),
         (["--source", "demo", "--model", "text.jpg"], 5, "neither a bundle folder nor a readable zip"),
         (["--source", "demo", "--detector", "shrot"], 2, "Did you mean 'short'?"),
@@ -218,3 +218,14 @@ def test_read_only_folder_is_an_output_error(tmp_path):
     done = fer_edge("run", "--source", ASTRONAUT, "--json", target)
     assert done.returncode == 8
     one_sentence(done.stderr)
+
+
+@pytest.mark.slow
+def test_gpu_that_was_asked_for_runs_says_what_it_is_and_leaves_stdout_clean(software_vulkan):
+    done = fer_edge("run", "--source", ASTRONAUT, "--device", "gpu", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [face["label"] for face in json.loads(done.stdout)["faces"]] == ["happy"]
+    assert "gpu SwiftShader Device (Subzero) (software, not a real GPU; WebGPU)" in done.stderr
+    assert "INFO" not in done.stderr
+    again = fer_edge("run", "--source", ASTRONAUT, "--device", "gpu")
+    assert "Trying the GPU" not in again.stderr

@@ -52,11 +52,10 @@ class Bench:
         cv2.setNumThreads(1)  # as `fer-edge run` does
         begin = time.perf_counter()
         bundle = load_bundle(case.bundle)
-        formats = tuple(dict.fromkeys(artefact.format for artefact in bundle.manifest.artefacts))
-        choice = choose(case.engine, case.device, case.threads, formats=formats)
-        artefact = bundle.artefact(choice.format)
+        choice = choose(case.engine, case.device, case.threads, bundle=bundle)
+        artefact = choice.artefact
         read = time.perf_counter()
-        engine = open_engine(artefact, bundle.contents[artefact.path], threads=choice.threads)
+        engine = open_engine(artefact, bundle.contents[artefact.path], threads=choice.threads, device=choice.device)
         started = time.perf_counter()
         golden: NDArray[Any] = to_input(bundle.crops, bundle.manifest.preprocess, artefact.input)
         prepared = time.perf_counter()

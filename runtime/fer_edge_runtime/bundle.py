@@ -11,7 +11,7 @@ import numpy as np
 
 from fer_edge_runtime.bundle_files import UNREADABLE, check_members, open_files, read_manifest, verified
 from fer_edge_runtime.engines import open_engine
-from fer_edge_runtime.errors import BundleError, ConfigError
+from fer_edge_runtime.errors import BundleError, ConfigError, DeviceError
 from fer_edge_runtime.manifest import Artefact, Manifest
 from fer_edge_runtime.preprocess import to_input
 
@@ -49,8 +49,7 @@ class Bundle(NamedTuple):
         Raises:
             ConfigError: the bundle holds none.
         """
-        order = {"int8": 0, "float16": 1, "float32": 2}
-        found = sorted((a for a in self.manifest.artefacts if a.format == format), key=lambda a: order[a.precision])
+        found = self.artefacts(format)
         if not found:
             have = ", ".join(sorted({a.format for a in self.manifest.artefacts}))
             raise ConfigError(
@@ -58,13 +57,19 @@ class Bundle(NamedTuple):
             )
         return found[0]
 
-    def open(self, artefact: Artefact, *, threads: int = 1) -> Engine:
-        """Start an artefact on the CPU and prove it with the golden vectors.
+    def artefacts(self, format: str) -> list[Artefact]:
+        """All models in a format, int8 before float."""
+        order = {"int8": 0, "float16": 1, "float32": 2}
+        return sorted((a for a in self.manifest.artefacts if a.format == format), key=lambda a: order[a.precision])
+
+    def open(self, artefact: Artefact, *, threads: int = 1, device: str = "cpu") -> Engine:
+        """Start an artefact on the CPU, or on the GPU, and prove it with the golden vectors.
 
         Raises:
             BundleError: the graph does not match the manifest, or its answers differ from the exporter's.
+            DeviceError: the GPU cannot run it, or answers differently than the exporter's CPU.
         """
-        engine = open_engine(artefact, self.contents[artefact.path], threads=threads)
+        engine = open_engine(artefact, self.contents[artefact.path], threads=threads, device=device)
         self._replay(artefact, engine)
         return engine
 
@@ -74,10 +79,16 @@ class Bundle(NamedTuple):
         found = np.concatenate([engine.run(inputs[i : i + 1]) for i in range(len(inputs))])
         worst = float(np.max(np.abs(found - self.expected[artefact.path])))
         if not worst <= self.manifest.golden.tolerance:
-            raise BundleError(
-                f"{artefact.path}: the golden vectors differ by {worst:.4f} on {engine.describe().line()}; at most "
-                f"{self.manifest.golden.tolerance} is allowed. The model, the preprocessing or the engine is not what was exported."
+            info = engine.describe()
+            differ = (
+                f"{artefact.path}: the golden vectors differ by {worst:.4f} on {info.line()}; at most "
+                f"{self.manifest.golden.tolerance} is allowed."
             )
+            if info.device != "cpu":
+                raise DeviceError(
+                    f"{differ} Its driver computes something else than what was exported. Use --device cpu."
+                )
+            raise BundleError(f"{differ} The model, the preprocessing or the engine is not what was exported.")
 
 
 def load_bundle(path: str | Path = "default") -> Bundle:

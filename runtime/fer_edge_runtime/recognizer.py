@@ -12,7 +12,7 @@ from fer_edge_runtime.bundle import Bundle, load_bundle
 from fer_edge_runtime.calibrate import calibrated
 from fer_edge_runtime.detect import Detector, open_detector
 from fer_edge_runtime.engines.select import Choice, choose
-from fer_edge_runtime.errors import BundleError, ConfigError
+from fer_edge_runtime.errors import BundleError, ConfigError, DeviceError
 from fer_edge_runtime.preprocess import preprocess_faces
 from fer_edge_runtime.types import UNCERTAIN, Detection, Face
 
@@ -73,7 +73,7 @@ class Recognizer:
         Args:
             bundle: ``"default"``, a bundle folder or a zip of one.
             engine: ``auto``, ``litert`` or ``onnx``.
-            device: ``auto``, ``cpu`` or ``gpu``.
+            device: ``cpu``, ``gpu``, or ``auto``: the GPU where it is right and faster, as a trial finds out once.
             threads: intra-op threads of classifier and detector; 0 chooses.
             detector: ``short`` (faces within about 2 m), ``full`` (about 5 m) or ``yunet:PATH``.
             min_face: faces with a smaller box side, in pixels, are left out.
@@ -84,13 +84,20 @@ class Recognizer:
             FerEdgeError: see `load_bundle`, `choose` and `open_detector`.
         """
         loaded = load_bundle(bundle)
-        formats = tuple(dict.fromkeys(artefact.format for artefact in loaded.manifest.artefacts))
-        choice = choose(engine, device, threads, formats=formats)
-        artefact = loaded.artefact(choice.format)
+        choice = choose(engine, device, threads, bundle=loaded)
+        try:
+            running = loaded.open(choice.artefact, threads=choice.threads, device=choice.device)
+        except DeviceError as error:
+            if device != "auto":
+                raise
+            why = f"CPU: the GPU worked before, but not now: {error}"
+            choice = choose(engine, "cpu", threads, bundle=loaded)
+            choice = choice._replace(reasons=(*choice.reasons[:-1], why))
+            running = loaded.open(choice.artefact, threads=choice.threads)
         return cls(
             bundle=loaded,
-            artefact=artefact,
-            engine=loaded.open(artefact, threads=choice.threads),
+            artefact=choice.artefact,
+            engine=running,
             detector=open_detector(detector, threads=choice.threads, min_face=min_face, scan_every=scan_every),
             choice=choice,
             largest=largest,

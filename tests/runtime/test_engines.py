@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fer_edge_runtime.bundle import load_bundle
-from fer_edge_runtime.engines.select import choose, default_threads, missing_for_gpu
+from fer_edge_runtime.engines.select import choose, default_threads
 from fer_edge_runtime.errors import BundleError, ConfigError, DeviceError
 from fer_edge_runtime.preprocess import to_input
 
@@ -12,6 +12,12 @@ from fer_edge_runtime.preprocess import to_input
 @pytest.fixture(scope="module")
 def bundle():
     return load_bundle("default")
+
+
+def only(bundle, *formats):
+    """The bundle without its models of other formats."""
+    kept = tuple(artefact for artefact in bundle.manifest.artefacts if artefact.format in formats)
+    return bundle._replace(manifest=bundle.manifest._replace(artefacts=kept))
 
 
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
@@ -57,10 +63,11 @@ def test_garbage_is_a_bundle_error(bundle, format, content):
     ("arguments", "format"),
     [({}, "tflite"), ({"engine": "onnx"}, "onnx"), ({"engine": "litert", "device": "cpu", "threads": 3}, "tflite")],
 )
-def test_choice_follows_what_was_asked(arguments, format):
-    choice = choose(**arguments, formats=("tflite", "onnx"))
+def test_choice_follows_what_was_asked(bundle, arguments, format):
+    choice = choose(**arguments, bundle=bundle)
     assert choice.format == format
     assert choice.threads == arguments.get("threads", default_threads())
+    assert choice.device == "cpu"
     assert choice.reasons
 
 
@@ -71,20 +78,25 @@ def test_choice_follows_what_was_asked(arguments, format):
         ({"device": "tpu"}, ("tflite",), ConfigError, "Choose one of: auto, cpu, gpu"),
         ({"threads": -1}, ("tflite",), ConfigError, "Give 1 to 256"),
         ({"engine": "onnx"}, ("tflite",), ConfigError, "holds no onnx model"),
-        ({"device": "gpu"}, ("tflite",), DeviceError, "no GPU engine yet"),
+        ({"device": "gpu"}, ("tflite",), DeviceError, "no Vulkan driver is installed"),
     ],
 )
-def test_impossible_choice_is_refused_with_a_reason(arguments, formats, error, said):
+def test_impossible_choice_is_refused_with_a_reason(bundle, arguments, formats, error, said):
     with pytest.raises(error) as refusal:
-        choose(**arguments, formats=formats)
+        choose(**arguments, bundle=only(bundle, *formats))
     assert said in str(refusal.value)
 
 
-def test_bundle_with_onnx_only_runs_on_onnx_runtime():
-    choice = choose(formats=("onnx",))
+def test_bundle_with_onnx_only_runs_on_onnx_runtime(bundle):
+    choice = choose(bundle=only(bundle, "onnx"))
     assert choice.format == "onnx"
     assert "no TFLite model" in choice.reasons[0]
 
 
-def test_what_is_missing_for_a_gpu_is_a_list_of_sentences():
-    assert missing_for_gpu()[0].startswith("this release")
+def test_onnx_runtime_without_cuda_says_so_instead_of_running_on_the_cpu(bundle):
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime has CUDA")
+    with pytest.raises(DeviceError, match="built without CUDA"):
+        bundle.open(bundle.artefact("onnx"), device="gpu")

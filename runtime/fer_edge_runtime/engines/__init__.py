@@ -9,23 +9,29 @@ from fer_edge_runtime.manifest import Artefact
 __all__ = ["Engine", "EngineInfo", "open_engine"]
 
 
-def open_engine(artefact: Artefact, content: bytes, *, threads: int = 1) -> Engine:
-    """Start an artefact on the CPU.
+def open_engine(artefact: Artefact, content: bytes, *, threads: int = 1, device: str = "cpu") -> Engine:
+    """Start an artefact.
 
     Args:
         artefact: what the manifest says; the graph's own shapes and dtypes must agree.
         content: its verified bytes.
         threads: intra-op threads, ≥ 1.
+        device: ``cpu`` or ``gpu``. A broken GPU driver can take this process down: `trial` tries it in another one first.
 
     Raises:
         BundleError: the bytes are no such model, or disagree with the manifest.
+        DeviceError: the GPU cannot run it.
         MissingPackageError: the library that runs this format is not installed.
     """
     engine: Engine
     if artefact.format == "onnx":
         from fer_edge_runtime.engines.onnx import OnnxEngine
 
-        engine = OnnxEngine(content, name=artefact.path, output=artefact.output, threads=threads)
+        engine = OnnxEngine(content, name=artefact.path, output=artefact.output, threads=threads, device=device)
+    elif device == "gpu":
+        from fer_edge_runtime.engines.litert_gpu import LiteRTGpuEngine
+
+        engine = LiteRTGpuEngine(content, name=artefact.path)
     else:
         from fer_edge_runtime.engines.litert import LiteRTEngine
 

@@ -18,11 +18,12 @@ class EngineInfo(NamedTuple):
     Attributes:
         engine: ``litert``, ``tflite-runtime`` or ``onnxruntime``.
         version: of that library.
-        device: ``cpu`` (or, later, the accelerator's name).
-        delegate: what executes the graph, such as ``XNNPACK`` or ``CPUExecutionProvider``.
-        threads: intra-op threads.
+        device: ``cpu`` or ``gpu``.
+        delegate: what executes the graph, such as ``XNNPACK``, ``WebGPU`` or ``CPUExecutionProvider``.
+        threads: intra-op threads of the CPU.
         artefact: file name of the model.
-        details: operator counts and whatever else helps a person.
+        details: operator counts and whatever else helps a person. On a GPU ``adapter``, its name, and ``software``: whether it
+            is a program on the CPU that only plays a GPU.
     """
 
     engine: str
@@ -35,6 +36,9 @@ class EngineInfo(NamedTuple):
 
     def line(self) -> str:
         """One line for the terminal."""
+        if self.device == "gpu":
+            kind = "software, not a real GPU; " if self.details.get("software") else ""
+            return f"{self.engine} {self.version} on gpu {self.details['adapter']} ({kind}{self.delegate})"
         return f"{self.engine} {self.version} on {self.device} ({self.delegate}, {self.threads} thread{'s' * (self.threads != 1)})"
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fer_edge_runtime.engines.base import EngineInfo
+from fer_edge_runtime.engines.native_output import discarded
 from fer_edge_runtime.errors import BundleError, MissingPackageError
 from fer_edge_runtime.manifest import TensorSpec
 
@@ -59,23 +56,8 @@ def allocate(interpreter: Any) -> None:
     Raises:
         RuntimeError: as LiteRT says it.
     """
-    with _native_chatter_off():
+    with discarded():
         interpreter.allocate_tensors()
-
-
-@contextmanager
-def _native_chatter_off() -> Iterator[None]:
-    """Send what native code writes to stderr nowhere: LiteRT announces each delegate there and has no switch for it."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
 
 
 class LiteRTEngine:
@@ -86,15 +68,9 @@ class LiteRTEngine:
         self._name = name
         self._threads = threads
         self._batch = 0
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise BundleError(
-                f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; a classifier has one of each."
-            )
-        self.input = _tensor(inputs[0], "HWC")
-        self.output = _tensor(outputs[0], "C")
-        self._input_index = int(inputs[0]["index"])
-        self._output_index = int(outputs[0]["index"])
+        self.input, self.output = read_tensors(self._interpreter, name)
+        self._input_index = int(self._interpreter.get_input_details()[0]["index"])
+        self._output_index = int(self._interpreter.get_output_details()[0]["index"])
         self._allocate(1)
 
     def _allocate(self, batch: int) -> None:
@@ -117,9 +93,7 @@ class LiteRTEngine:
         except RuntimeError as error:
             raise BundleError(f"{self._name} cannot be run: {error}") from error
         raw = self._interpreter.get_tensor(self._output_index)
-        if raw.dtype == np.float32:
-            return np.asarray(raw)
-        return np.asarray((raw.astype(np.float32) - np.float32(self.output.zero_point)) * np.float32(self.output.scale))
+        return dequantized(raw, self.output)
 
     def describe(self) -> EngineInfo:
         """See `Engine.describe`."""
@@ -127,6 +101,25 @@ class LiteRTEngine:
         operators = [op["op_name"] for op in self._interpreter._get_ops_details()]
         delegate = "XNNPACK" if "DELEGATE" in operators else "built-in kernels"
         return EngineInfo(name, version, "cpu", delegate, self._threads, self._name, {"operators": len(operators)})
+
+
+def read_tensors(interpreter: Any, name: str) -> tuple[TensorSpec, TensorSpec]:
+    """The one input and the one output of a classifier, as its file describes them.
+
+    Raises:
+        BundleError: it has more or fewer.
+    """
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise BundleError(f"{name} has {len(inputs)} inputs and {len(outputs)} outputs; a classifier has one of each.")
+    return _tensor(inputs[0], "HWC"), _tensor(outputs[0], "C")
+
+
+def dequantized(raw: NDArray[Any], tensor: TensorSpec) -> NDArray[np.float32]:
+    """Real values of an output in its stored dtype, (N, classes)."""
+    if raw.dtype == np.float32:
+        return np.asarray(raw)
+    return np.asarray((raw.astype(np.float32) - np.float32(tensor.zero_point)) * np.float32(tensor.scale))
 
 
 def _tensor(details: dict[str, Any], layout: str) -> TensorSpec:

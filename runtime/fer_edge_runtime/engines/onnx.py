@@ -1,25 +1,42 @@
-"""ONNX Runtime on the CPU."""
+"""ONNX Runtime on the CPU, or on an NVIDIA GPU through CUDA."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fer_edge_runtime.engines.base import EngineInfo
-from fer_edge_runtime.errors import BundleError, MissingPackageError
+from fer_edge_runtime.engines.native_output import captured
+from fer_edge_runtime.errors import BundleError, DeviceError, MissingPackageError
 from fer_edge_runtime.manifest import TensorSpec
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+CUDA, CPU = "CUDAExecutionProvider", "CPUExecutionProvider"
 _DTYPES = {"tensor(uint8)": "uint8", "tensor(int8)": "int8", "tensor(float)": "float32"}
 
 
 class OnnxEngine:
     """Runs an ONNX classifier; ONNX files do not say the scale of a quantized output, so the manifest does."""
 
-    def __init__(self, content: bytes, *, name: str, output: TensorSpec, threads: int = 1) -> None:
+    def __init__(self, content: bytes, *, name: str, output: TensorSpec, threads: int = 1, device: str = "cpu") -> None:
+        """Start a session.
+
+        Args:
+            content: the model.
+            name: for messages.
+            output: the manifest's word about the output.
+            threads: intra-op threads, ≥ 1.
+            device: ``cpu``, or ``gpu`` for CUDA.
+
+        Raises:
+            BundleError: the bytes are no ONNX classifier.
+            DeviceError: the session does not run on CUDA as asked.
+            MissingPackageError: ONNX Runtime is not installed.
+        """
         try:
             import onnxruntime
         except ImportError as error:
@@ -30,12 +47,26 @@ class OnnxEngine:
         options.log_severity_level = 4
         # Spinning worker threads would take the core away from the camera and the detector.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        providers = [CPU]
+        if device == "gpu":
+            _load_cuda(onnxruntime)
+            providers = [CUDA, CPU]
         try:
-            self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(content, options, providers=providers)
         except Exception as error:  # ONNX Runtime raises classes of its own native module, which share only this base
+            if device == "gpu":
+                raise DeviceError(f"ONNX Runtime cannot start {name} on CUDA: {_first_line(error)}.") from error
             raise BundleError(
                 f"{name} is not an ONNX model that this runtime can read: {_first_line(error)}"
             ) from error
+        self._device = device
+        self._provider = str(self._session.get_providers()[0])
+        # A CUDA library that is missing or of another version makes ONNX Runtime go on with the CPU, without an error.
+        if device == "gpu" and self._provider != CUDA:
+            raise DeviceError(
+                f"ONNX Runtime {onnxruntime.__version__} has CUDA but runs {name} on {self._provider}: CUDA or cuDNN is missing, or not "
+                "of the version that it was built for. Install both, as pip install 'onnxruntime-gpu[cuda,cudnn]' does, or use --device cpu."
+            )
         self._version = str(onnxruntime.__version__)
         self._name = name
         self._scale = np.float32(output.scale)
@@ -51,16 +82,48 @@ class OnnxEngine:
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """See `Engine.run`."""
-        (raw,) = self._session.run(None, {self.input.name: batch})
+        try:
+            (raw,) = self._session.run(None, {self.input.name: batch})
+        except Exception as error:  # as above; on the CPU nothing of it is foreseen
+            if self._device == "cpu":
+                raise
+            raise DeviceError(f"{self._name} cannot be run on CUDA: {_first_line(error)}. Use --device cpu.") from error
         if raw.dtype == np.float32:
             return np.asarray(raw)
         return np.asarray((raw.astype(np.float32) - self._zero_point) * self._scale)
 
     def describe(self) -> EngineInfo:
         """See `Engine.describe`."""
+        details = {"adapter": nvidia_gpu(), "software": False} if self._device == "gpu" else {}
         return EngineInfo(
-            "onnxruntime", self._version, "cpu", self._session.get_providers()[0], self._threads, self._name
+            "onnxruntime", self._version, self._device, self._provider, self._threads, self._name, details
         )
+
+
+def _load_cuda(onnxruntime: Any) -> None:
+    """Let ONNX Runtime find the CUDA libraries that pip installed.
+
+    Raises:
+        DeviceError: this build of ONNX Runtime has no CUDA.
+    """
+    offered = onnxruntime.get_available_providers()
+    if CUDA not in offered:
+        raise DeviceError(
+            f"ONNX Runtime {onnxruntime.__version__} was built without CUDA (it has: {', '.join(offered)}). "
+            "Replace it: pip uninstall onnxruntime && pip install 'onnxruntime-gpu[cuda,cudnn]'."
+        )
+    if hasattr(onnxruntime, "preload_dlls"):
+        with captured():  # it prints what it does not find; the session says so too, when it matters
+            onnxruntime.preload_dlls()
+
+
+def nvidia_gpu(driver: Path = Path("/proc/driver/nvidia")) -> str:
+    """The name of the first NVIDIA GPU, as its driver lists it."""
+    for file in sorted(driver.glob("gpus/*/information")):
+        for line in file.read_text(errors="replace").splitlines():
+            if line.startswith("Model:"):
+                return line.partition(":")[2].strip()
+    return "NVIDIA GPU"
 
 
 def _tensor(value: Any, layout: str, name: str) -> TensorSpec:

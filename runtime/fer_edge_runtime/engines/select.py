@@ -4,38 +4,50 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from fer_edge_runtime.errors import ConfigError, DeviceError, MissingPackageError
+from fer_edge_runtime.engines.device import faster_device, gpu_artefact
+from fer_edge_runtime.errors import ConfigError, MissingPackageError
+
+if TYPE_CHECKING:
+    from fer_edge_runtime.bundle import Bundle
+    from fer_edge_runtime.manifest import Artefact
 
 ENGINES = ("auto", "litert", "onnx")
 DEVICES = ("auto", "cpu", "gpu")
 MAX_AUTO_THREADS = 4
+_FORMATS = {"litert": "tflite", "onnx": "onnx"}
 
 
 class Choice(NamedTuple):
     """What was chosen.
 
     Attributes:
-        format: of the artefact to run: ``tflite`` or ``onnx``.
-        threads: intra-op threads.
+        artefact: the model to run.
+        threads: intra-op threads of the CPU.
         reasons: sentences for a person, shortest first.
+        device: ``cpu`` or ``gpu``.
     """
 
-    format: str
+    artefact: Artefact
     threads: int
     reasons: tuple[str, ...]
+    device: str = "cpu"
+
+    @property
+    def format(self) -> str:
+        """Of the model: ``tflite`` or ``onnx``."""
+        return self.artefact.format
 
 
-def choose(engine: str = "auto", device: str = "auto", threads: int = 0, *, formats: tuple[str, ...]) -> Choice:
-    """Pick the artefact's format and the number of threads.
+def choose(engine: str = "auto", device: str = "auto", threads: int = 0, *, bundle: Bundle) -> Choice:
+    """Pick the model to run, the device and the number of threads.
 
     Args:
         engine: one of `ENGINES`; ``auto`` prefers LiteRT.
-        device: one of `DEVICES`; ``auto`` is the CPU.
+        device: one of `DEVICES`; ``auto`` takes the GPU where a trial found it right and faster than the CPU.
         threads: 0 leaves one core to the camera and takes at most four.
-        formats: that the bundle holds.
+        bundle: to run.
 
     Raises:
         ConfigError: a value is not known, or the bundle lacks the format.
@@ -47,18 +59,22 @@ def choose(engine: str = "auto", device: str = "auto", threads: int = 0, *, form
             raise ConfigError(f"--{name} {value!r} is not known. Choose one of: {', '.join(known)}.")
     if threads < 0 or threads > 256:
         raise ConfigError(f"--threads {threads} cannot be used. Give 1 to 256, or 0 to choose by itself.")
-    if device == "gpu":
-        raise DeviceError(
-            f"--device gpu is not available: {'; '.join(missing_for_gpu())}. Use --device cpu (int8 on the CPU is the fast path)."
-        )
-    reasons = ["GPU not tried: this release has no GPU engine" if device == "auto" else "CPU asked for"]
+    threads = threads or default_threads()
+    formats = tuple(dict.fromkeys(artefact.format for artefact in bundle.manifest.artefacts))
     if engine == "auto":
-        wanted, why = _first_that_runs(formats)
+        wanted, why = _first_that_runs(formats) if device != "gpu" else ("", "")
     else:
-        wanted, why = {"litert": "tflite", "onnx": "onnx"}[engine], f"{engine} asked for"
-    if wanted not in formats:
+        wanted, why = _FORMATS[engine], f"{engine} asked for"
+    if wanted and wanted not in formats:
         raise ConfigError(f"--engine {engine}: the bundle holds no {wanted} model (it has: {', '.join(formats)}).")
-    return Choice(wanted, threads or default_threads(), (why, *reasons))
+    if device == "gpu":
+        artefact, reasons = gpu_artefact(bundle, (wanted,) if wanted else formats, threads)
+        return Choice(artefact, threads, (*filter(None, [why]), *reasons), "gpu")
+    usual = bundle.artefact(wanted)
+    if device == "cpu":
+        return Choice(usual, threads, (why, "CPU asked for"))
+    found, reasons = faster_device(bundle, wanted, threads)
+    return Choice(found or usual, threads, (why, *reasons), "gpu" if found else "cpu")
 
 
 def _first_that_runs(formats: tuple[str, ...]) -> tuple[str, str]:
@@ -82,15 +98,3 @@ def default_threads(*, spare_cores: int = 1) -> int:
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def missing_for_gpu() -> list[str]:
-    """What this machine and this release lack to run on a GPU."""
-    import ctypes.util
-
-    missing = ["this release of fer-edge has no GPU engine yet"]
-    if not any(Path("/dev").glob("dri/render*")) and not Path("/dev/nvidia0").exists():
-        missing.append("no GPU device was found (/dev/dri/render*, /dev/nvidia0)")
-    if not ctypes.util.find_library("vulkan"):
-        missing.append("the Vulkan loader libvulkan.so.1 is not installed (Debian: apt install libvulkan1)")
-    return missing
