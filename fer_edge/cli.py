@@ -133,6 +133,12 @@ def run(
     discovery: Annotated[
         bool, typer.Option("--discovery/--no-discovery", help="Tell Home Assistant about the device.")
     ] = True,
+    require_signature: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="KEY.pub", help="Refuse a bundle that this key did not sign; or FER_EDGE_REQUIRE_SIGNATURE."
+        ),
+    ] = None,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -168,6 +174,7 @@ def run(
                 every_frame=mqtt_every_frame,
                 discovery=discovery,
             ),
+            require_signature=require_signature,
             max_frames=max_frames,
             quiet=quiet,
         )  # fmt: skip
@@ -513,7 +520,9 @@ def benchmark_accuracy(
     )  # fmt: skip
 
 
-models_app = typer.Typer(no_args_is_help=True, help="List bundles, show what one says about itself, check them.")
+models_app = typer.Typer(
+    no_args_is_help=True, help="List bundles, show what one says about itself, check and sign them."
+)
 app.add_typer(models_app, name="models")
 
 
@@ -547,12 +556,36 @@ def models_verify(
     models: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME|PATH]...", help="Every shipped bundle without any.")
     ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="KEY.pub", help="Also require a signature that was made with this key.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON on stdout.")] = False,
 ) -> None:
     """Check bundles to the last byte. Files, models and their answers to the golden vectors; exit code 5 when anything is wrong."""
     from fer_edge.commands.models import verify_command
 
-    verify_command(models or [], as_json=json)
+    verify_command(models or [], key=key, as_json=json)
+
+
+@models_app.command("keygen")
+def models_keygen(
+    out: Annotated[Path, typer.Option(metavar="KEY", help="File of the private key; KEY.pub will be the public one.")],
+) -> None:
+    """Make a pair of keys for signatures. Neither file is ever overwritten."""
+    from fer_edge.commands.signing import keygen_command
+
+    keygen_command(out)
+
+
+@models_app.command("sign")
+def models_sign(
+    model: Annotated[str, typer.Argument(metavar="NAME|PATH", help="A bundle folder, or a shipped bundle's name.")],
+    key: Annotated[Path, typer.Option(metavar="KEY", help="Private key; fer-edge models keygen makes one.")],
+) -> None:
+    """Verify a bundle and write its signature, manifest.sig, into it."""
+    from fer_edge.commands.signing import sign_command
+
+    sign_command(model, key)
 
 
 @app.command()

@@ -191,6 +191,11 @@ def _bundle(model: str) -> Iterator[Check]:
     from fer_edge_runtime.bundle import load_bundle
     from fer_edge_runtime.shipped import shipped_folder
 
+    signature = _signature(model)
+    if signature:
+        yield signature
+        if signature.status == FAIL:
+            return
     try:
         bundle = load_bundle(model)
     except FerEdgeError as error:
@@ -224,6 +229,21 @@ def _bundle(model: str) -> Iterator[Check]:
             )
 
 
+def _signature(model: str) -> Check | None:
+    """Nothing where a run would not ask for one."""
+    from fer_edge_runtime.bundle_files import open_files, read_manifest
+    from fer_edge_runtime.keys import required_key
+
+    try:
+        key = required_key()
+        if key is None:
+            return None
+        read_manifest(open_files(model), key)
+    except FerEdgeError as error:
+        return Check("signature", FAIL, str(error))
+    return Check("signature", PASS, f"signed with key {key.id} ({key.origin})")
+
+
 def _detectors() -> Iterator[Check]:
     import numpy as np
 
@@ -242,9 +262,10 @@ def _detectors() -> Iterator[Check]:
 def _gpu(model: str) -> Iterator[Check]:
     from fer_edge_runtime.bundle import load_bundle
     from fer_edge_runtime.engines.gpu_parts import gpu_nodes, missing_for_gpu
+    from fer_edge_runtime.keys import required_key
 
     try:
-        bundle = load_bundle(model)
+        bundle = load_bundle(model, key=required_key())
     except FerEdgeError:
         yield Check("gpu", PASS, "not tried: it runs the bundle, which is refused above")
         return

@@ -9,13 +9,15 @@ from fer_edge_runtime.bundle_files import (
     BundleFolder,
     BundleZip,
     entries,
+    manifest_bytes,
     open_files,
-    read_manifest,
     refuse_strays,
     verified,
 )
 from fer_edge_runtime.errors import BundleError, MissingPackageError
-from fer_edge_runtime.manifest import Manifest
+from fer_edge_runtime.keys import PublicKey
+from fer_edge_runtime.manifest import SIGNATURE_NAME, Manifest, parse_manifest
+from fer_edge_runtime.signature import SIGNED, judge
 
 OK, FAILED, SKIPPED = "ok", "failed", "skipped"
 
@@ -24,7 +26,7 @@ class Check(NamedTuple):
     """One group of checks.
 
     Attributes:
-        check: ``manifest``, ``files``, ``stray files``, ``golden vectors``, or the name of a model.
+        check: ``manifest``, ``signature``, ``files``, ``stray files``, ``golden vectors``, or the name of a model.
         status: ``ok``, ``failed`` or ``skipped``.
         found: for people: what agrees, what is wrong, or why it was skipped.
     """
@@ -34,30 +36,46 @@ class Check(NamedTuple):
     found: str
 
 
-def verify(model: str) -> Iterator[Check]:
-    """Check a bundle, cheap checks first; no model of a bundle with a broken file is opened.
+def verify(model: str, key: PublicKey | None = None) -> Iterator[Check]:
+    """Check a bundle, cheap checks first; no model of one with a broken file or without the required signature is opened.
 
     Args:
         model: the name of a shipped bundle, a bundle folder or a zip of one.
+        key: that has to have signed it; without one, no signature is checked.
     """
     try:
         files = open_files(model)
-        manifest = read_manifest(files)
+        signed = manifest_bytes(files)
+        manifest = parse_manifest(signed)
     except BundleError as error:
         yield Check("manifest", FAILED, str(error))
         return
     about = f"{manifest.task}, {len(manifest.labels)} labels, {len(manifest.artefacts)} models"
     yield Check("manifest", OK, f"{manifest.name} {manifest.version}: {about}")
+    signature = _signature(files, signed, key)
+    if signature:
+        yield signature
     content = _content(files, manifest)
     yield content
     if isinstance(files, BundleFolder):
         yield _strays(files, manifest)
-    if content.status == OK:
-        yield from _answers(model)
+    lacking = "with a broken file" if content.status != OK else "without the required signature"
+    if content.status == OK and (signature is None or signature.status != FAILED):
+        yield from _answers(model, key)
     else:
         yield from (
-            Check(a.path, SKIPPED, "not opened: no model of a bundle with a broken file is") for a in manifest.artefacts
+            Check(a.path, SKIPPED, f"not opened: no model of a bundle {lacking} is") for a in manifest.artefacts
         )
+
+
+def _signature(files: BundleFolder | BundleZip, signed: bytes, key: PublicKey | None) -> Check | None:
+    """Nothing when there is neither a signature nor somebody who asks for it."""
+    if key is None:
+        return Check("signature", SKIPPED, "present, not checked (no --key)") if files.holds(SIGNATURE_NAME) else None
+    verdict = judge(files, signed, key)
+    if verdict.state == SIGNED:
+        return Check("signature", OK, verdict.found)
+    return Check("signature", FAILED, f"{verdict.state}: {verdict.found}")
 
 
 def _content(files: BundleFolder | BundleZip, manifest: Manifest) -> Check:
@@ -80,11 +98,11 @@ def _strays(files: BundleFolder, manifest: Manifest) -> Check:
     return Check("stray files", OK, "none")
 
 
-def _answers(model: str) -> Iterator[Check]:
+def _answers(model: str, key: PublicKey | None) -> Iterator[Check]:
     from fer_edge_runtime.bundle import load_bundle
 
     try:
-        bundle = load_bundle(model)
+        bundle = load_bundle(model, key=key)
     except BundleError as error:
         yield Check("golden vectors", FAILED, str(error))
         return

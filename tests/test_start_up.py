@@ -20,6 +20,7 @@ HEAVY = (
     "tf2onnx",
     "onnx",
     "paho",
+    "cryptography",
 )
 RUNTIME = ("numpy", "cv2", "ai_edge_litert", "onnxruntime")
 
@@ -52,6 +53,7 @@ def test_importing_the_package_loads_nothing_else():
         ["benchmark", "accuracy", "--help"],
         ["benchmark", "limit", "--help"],
         ["models", "--help"],
+        ["models", "sign", "--help"],
     ],
 )
 def test_help_loads_neither_training_nor_runtime_libraries(arguments):

@@ -13,6 +13,7 @@ from fer_edge.model_facts import accuracy_words, describe, headline, int8_tflite
 from fer_edge.verification import FAILED, OK, SKIPPED, Check, verify
 from fer_edge_runtime.bundle_files import BundleFolder, BundleZip, entries, open_files, read_manifest, verified
 from fer_edge_runtime.errors import BundleError, ConfigError
+from fer_edge_runtime.keys import PublicKey, read_public_key
 from fer_edge_runtime.manifest import Manifest
 from fer_edge_runtime.shipped import shipped_folder, shipped_names
 
@@ -54,10 +55,11 @@ def info_command(model: str, *, card: bool, as_json: bool) -> None:
             sys.stderr.write(f"{line}\n")
 
 
-def verify_command(models: list[str], *, as_json: bool) -> None:
-    """Check bundles, the shipped ones when none is given; exit code 5 when one fails."""
+def verify_command(models: list[str], *, key: Path | None, as_json: bool) -> None:
+    """Check bundles, the shipped ones when none is given, and whether ``key`` signed them; exit code 5 when one fails."""
+    public = read_public_key(key) if key else None
     asked = list(dict.fromkeys(models)) or list(shipped_names())
-    results = {model: _verify(model, quiet=as_json) for model in asked}
+    results = {model: _verify(model, public, quiet=as_json) for model in asked}
     failed = [model for model, checks in results.items() if any(check.status == FAILED for check in checks)]
     if as_json:
         _print_json({
@@ -69,7 +71,8 @@ def verify_command(models: list[str], *, as_json: bool) -> None:
         })  # fmt: skip
     if failed:
         raise BundleError(
-            f"{_refused(failed, len(asked))} A damaged bundle has to be copied, exported or installed again."
+            f"{_refused(failed, len(asked))} A damaged bundle has to be copied, exported or installed again"
+            f"{', an unsigned one signed: fer-edge models sign' if key else ''}."
         )
 
 
@@ -140,13 +143,13 @@ def _card_content(files: BundleFolder | BundleZip, manifest: Manifest) -> bytes:
     return verified(files, entry)
 
 
-def _verify(model: str, *, quiet: bool) -> list[Check]:
+def _verify(model: str, key: PublicKey | None, *, quiet: bool) -> list[Check]:
     """Checks of one bundle, each printed as soon as it is known."""
     place = shipped_folder(model)
     if not quiet:
         sys.stderr.write(f"{printable(model)}{f' ({place})' if place else ''}\n")
     checks = []
-    for check in verify(model):
+    for check in verify(model, key):
         checks.append(check)
         if not quiet:
             sys.stderr.write(_line(check))

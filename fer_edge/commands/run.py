@@ -23,6 +23,7 @@ from fer_edge_runtime.stream import STREAM_SCAN_EVERY, StreamRecognizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from fer_edge_runtime.sinks.broker import MqttOptions
     from fer_edge_runtime.sources import Source
@@ -54,6 +55,7 @@ class RunOptions(NamedTuple):
     show: bool
     serve: str | None
     mqtt: MqttOptions | None
+    require_signature: Path | None
     max_frames: int | None
     quiet: bool
 
@@ -110,7 +112,7 @@ def run_command(options: RunOptions) -> None:
         recognizer = Recognizer.load(
             options.model, engine=options.engine, device=options.device, threads=threads,
             detector=options.detector, min_face=options.min_face, largest=options.largest,
-            scan_every=1 if pictures else STREAM_SCAN_EVERY,
+            scan_every=1 if pictures else STREAM_SCAN_EVERY, require_signature=options.require_signature,
         )  # fmt: skip
         if not options.quiet:
             console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")

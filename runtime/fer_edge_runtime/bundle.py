@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fer_edge_runtime.engines import Engine
+    from fer_edge_runtime.keys import PublicKey
 
 MAX_GOLDEN_CROPS = 256
 MAX_GOLDEN_BYTES = 64_000_000
@@ -35,6 +36,7 @@ class Bundle(NamedTuple):
         contents: file name -> verified bytes of the models.
         crops: (N, face_size, face_size) uint8 golden faces ((…, 3) RGB for colour models).
         expected: artefact path -> (N, classes) float32 golden probabilities.
+        signed_by: id of the key whose signature was required; empty when none was.
     """
 
     manifest: Manifest
@@ -42,6 +44,7 @@ class Bundle(NamedTuple):
     contents: Mapping[str, bytes]
     crops: NDArray[np.uint8]
     expected: Mapping[str, NDArray[np.float32]]
+    signed_by: str = ""
 
     def artefact(self, format: str) -> Artefact:
         """The bundle's model in a format, int8 before float.
@@ -91,25 +94,26 @@ class Bundle(NamedTuple):
             raise BundleError(f"{differ} The model, the preprocessing or the engine is not what was exported.")
 
 
-def load_bundle(path: str | Path = "default") -> Bundle:
+def load_bundle(path: str | Path = "default", *, key: PublicKey | None = None) -> Bundle:
     """Read and verify a bundle.
 
     Sizes, SHA-256, names, tensor shapes and dtypes are checked here; `Bundle.open` checks the engine's answers.
 
     Args:
         path: a bundle folder, a zip of one, or the name of a bundle inside this package, such as ``"default"``.
+        key: refuse the bundle unless this key signed it.
 
     Raises:
         BundleError: names the file and the reason.
     """
     files = open_files(path)
-    manifest = read_manifest(files)
+    manifest = read_manifest(files, key)
     contents = {entry.path: verified(files, entry) for entry in manifest.artefacts}
     for entry in manifest.files:
         verified(files, entry)
     golden = verified(files, manifest.golden)
     crops, expected = _read_golden(golden, manifest)
-    return Bundle(manifest, str(path), contents, crops, expected)
+    return Bundle(manifest, str(path), contents, crops, expected, key.id if key else "")
 
 
 def _read_golden(content: bytes, manifest: Manifest) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.float32]]]:

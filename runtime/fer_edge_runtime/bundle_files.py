@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_edge_runtime.errors import BundleError
-from fer_edge_runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, parse_manifest
+from fer_edge_runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SIGNATURE_NAME, parse_manifest
 from fer_edge_runtime.shipped import no_such_bundle, shipped_folder
 
 if TYPE_CHECKING:
+    from fer_edge_runtime.keys import PublicKey
     from fer_edge_runtime.manifest import Artefact, FileEntry, Golden, Manifest
 
 # What `zipfile` raises on members that are damaged, encrypted or absent. MemoryError: sizes that nothing could hold.
@@ -41,13 +42,27 @@ def open_files(path: str | Path) -> BundleFolder | BundleZip:
     raise BundleError(no_such_bundle(path))
 
 
-def read_manifest(files: BundleFolder | BundleZip) -> Manifest:
+def manifest_bytes(files: BundleFolder | BundleZip) -> bytes:
+    """The manifest as it lies there; one that is too long is cut, and `parse_manifest` refuses it."""
+    return files.read(MANIFEST_NAME, MAX_MANIFEST_BYTES)
+
+
+def read_manifest(files: BundleFolder | BundleZip, key: PublicKey | None = None) -> Manifest:
     """What the bundle says about itself.
 
+    Args:
+        files: the bundle's.
+        key: that has to have signed it; None takes it unsigned.
+
     Raises:
-        BundleError: names the key, what was received and what is allowed.
+        BundleError: names the key, what was received and what is allowed; or the key did not sign the manifest.
     """
-    return parse_manifest(files.read(MANIFEST_NAME, MAX_MANIFEST_BYTES))
+    content = manifest_bytes(files)
+    if key:
+        from fer_edge_runtime.signature import refuse_unsigned
+
+        refuse_unsigned(files, content, key)
+    return parse_manifest(content)
 
 
 def entries(manifest: Manifest) -> tuple[Artefact | FileEntry | Golden, ...]:
@@ -77,12 +92,12 @@ def verified(files: BundleFolder | BundleZip, entry: Artefact | FileEntry | Gold
 
 
 def refuse_strays(folder: Path, manifest: Manifest) -> None:
-    """A folder holds what its manifest names and nothing else.
+    """A folder holds what its manifest names, at most a signature, and nothing else.
 
     Raises:
         BundleError: names what else there is.
     """
-    named = {MANIFEST_NAME, *(entry.path for entry in entries(manifest))}
+    named = {MANIFEST_NAME, SIGNATURE_NAME, *(entry.path for entry in entries(manifest))}
     strays = sorted(entry.name for entry in folder.iterdir() if entry.name not in named)
     if strays:
         more = f" and {len(strays) - LISTED_STRAYS} more" if len(strays) > LISTED_STRAYS else ""
@@ -96,6 +111,11 @@ class BundleFolder:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
+
+    def holds(self, name: str) -> bool:
+        """Whether something of that name is there."""
+        path = self.path / name
+        return path.is_symlink() or path.exists()
 
     def read(self, name: str, limit: int) -> bytes:
         """At most ``limit`` + 1 bytes of a file."""
@@ -123,6 +143,10 @@ class BundleZip:
         except UNREADABLE as error:
             raise BundleError(f"{path} is neither a bundle folder nor a readable zip of one: {error}") from error
         check_members(self._archive, str(path))
+
+    def holds(self, name: str) -> bool:
+        """Whether there is a member of that name."""
+        return name in self._archive.namelist()
 
     def read(self, name: str, limit: int) -> bytes:
         """At most ``limit`` + 1 bytes of a member."""

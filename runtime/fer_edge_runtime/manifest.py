@@ -15,6 +15,7 @@ from fer_edge_runtime.errors import BundleError
 
 SCHEMA = 1
 MANIFEST_NAME = "manifest.json"
+SIGNATURE_NAME = "manifest.sig"
 FORMATS = ("tflite", "onnx")
 PRECISIONS = ("int8", "float16", "float32")
 DTYPES = ("int8", "uint8", "float32")
@@ -349,7 +350,7 @@ def _file_name(item: _Reader, suffix: str) -> str:
         and all(c.isalnum() or c in "._-" for c in name)
         and name.isascii()
     )
-    if not plain or name.startswith(".") or name == MANIFEST_NAME or not name.endswith(suffix):
+    if not plain or name.startswith(".") or name in (MANIFEST_NAME, SIGNATURE_NAME) or not name.endswith(suffix):
         raise item.refuse(
             "path", f"a plain file name{f' ending in {suffix}' if suffix else ''} (letters, digits, '.', '_', '-')"
         )

@@ -13,6 +13,7 @@ from fer_edge_runtime.calibrate import calibrated
 from fer_edge_runtime.detect import Detector, open_detector
 from fer_edge_runtime.engines.select import Choice, choose
 from fer_edge_runtime.errors import BundleError, ConfigError, DeviceError
+from fer_edge_runtime.keys import required_key
 from fer_edge_runtime.preprocess import preprocess_faces
 from fer_edge_runtime.types import UNCERTAIN, Detection, Face
 
@@ -67,6 +68,7 @@ class Recognizer:
     def load(
         cls, bundle: str | Path = "default", *, engine: str = "auto", device: str = "auto", threads: int = 0,
         detector: str = "full", min_face: int = 24, largest: bool = False, scan_every: int = 1,
+        require_signature: str | Path | None = None,
     ) -> Recognizer:  # fmt: skip
         """Load and verify a bundle and start its engine and a detector.
 
@@ -79,11 +81,13 @@ class Recognizer:
             min_face: faces with a smaller box side, in pixels, are left out.
             largest: keep only the largest face.
             scan_every: the costly search for faces under about 50 px runs on every N-th picture; raise it for videos.
+            require_signature: public key; the bundle is refused unless this key signed it. Without one, the environment
+                variable ``FER_EDGE_REQUIRE_SIGNATURE`` may name it.
 
         Raises:
-            FerEdgeError: see `load_bundle`, `choose` and `open_detector`.
+            FerEdgeError: see `required_key`, `load_bundle`, `choose` and `open_detector`.
         """
-        loaded = load_bundle(bundle)
+        loaded = load_bundle(bundle, key=required_key(require_signature))
         choice = choose(engine, device, threads, bundle=loaded)
         try:
             running = loaded.open(choice.artefact, threads=choice.threads, device=choice.device)
@@ -151,9 +155,10 @@ class Recognizer:
     def describe(self) -> str:
         """One line: what runs."""
         manifest = self.bundle.manifest
+        signed = f", signed with key {self.bundle.signed_by}" if self.bundle.signed_by else ""
         return (
             f"model {manifest.name} {manifest.version} ({manifest.task}, {self.artefact.precision}, "
-            f"sha256 {self.artefact.sha256[:8]}) on {self.engine.describe().line()}; detector {self.detector.describe()}; "
+            f"sha256 {self.artefact.sha256[:8]}{signed}) on {self.engine.describe().line()}; detector {self.detector.describe()}; "
             f"{'; '.join(self.choice.reasons)}"
         )
 
