@@ -6,12 +6,13 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from places import ROOT
 
-FER_EDGE = shutil.which("fer-edge")
+FER_EDGE = Path(sys.executable).with_name("fer-edge")
 DEFAULT = ROOT / "runtime" / "fer_edge_runtime" / "assets" / "default"
 
 
