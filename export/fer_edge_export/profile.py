@@ -32,6 +32,32 @@ def profile_onnx(content: bytes, face: NDArray[Any], *, runs: int = RUNS) -> dic
         ``operators``: kind -> ``count`` and ``us``, the slowest kind first; ``slowest``: ``[name, kind, us]``, the slowest first.
 
     Raises:
+        OSError: see `node_events`.
+    """
+    spent: Counter[tuple[str, str]] = Counter()
+    for event in node_events(content, face, runs=runs):
+        spent[event["name"], event["args"]["op_name"]] += event["dur"]
+    kinds: dict[str, list[float]] = {}
+    for (_, kind), total in spent.items():
+        kinds.setdefault(kind, []).append(total / runs)
+    operators = {kind: {"count": len(times), "us": round(float(np.sum(times)), 1)} for kind, times in kinds.items()}
+    return {
+        "operators": dict(sorted(operators.items(), key=lambda item: -item[1]["us"])),
+        "slowest": [
+            [_short(name), kind, round(total / runs, 1)] for (name, kind), total in spent.most_common(_SLOWEST)
+        ],
+    }
+
+
+def node_events(content: bytes, face: NDArray[Any], *, runs: int) -> list[dict[str, Any]]:
+    """ONNX Runtime's own events, one an operator and run in their order: ``name`` of the node, ``dur`` in microseconds, ``args``.
+
+    Args:
+        content: the model; it runs on one thread.
+        face: its input.
+        runs: of the model.
+
+    Raises:
         OSError: the folder of temporary files is full.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -49,20 +75,11 @@ def profile_onnx(content: bytes, face: NDArray[Any], *, runs: int = RUNS) -> dic
             events = json.loads(written.read_text())
         except ValueError:  # ONNX Runtime does not look whether its writes succeed
             raise OSError(errno.ENOSPC, "The disk is full", str(written)) from None
-    spent: Counter[tuple[str, str]] = Counter()
-    for event in events:
-        if event.get("cat") == "Node" and event["name"].endswith(_SUFFIX):
-            spent[event["name"].removesuffix(_SUFFIX), event["args"]["op_name"]] += event["dur"]
-    kinds: dict[str, list[float]] = {}
-    for (_, kind), total in spent.items():
-        kinds.setdefault(kind, []).append(total / runs)
-    operators = {kind: {"count": len(times), "us": round(float(np.sum(times)), 1)} for kind, times in kinds.items()}
-    return {
-        "operators": dict(sorted(operators.items(), key=lambda item: -item[1]["us"])),
-        "slowest": [
-            [_short(name), kind, round(total / runs, 1)] for (name, kind), total in spent.most_common(_SLOWEST)
-        ],
-    }
+    return [
+        {**event, "name": event["name"].removesuffix(_SUFFIX)}
+        for event in events
+        if event.get("cat") == "Node" and event["name"].endswith(_SUFFIX)
+    ]
 
 
 def _short(name: str) -> str:

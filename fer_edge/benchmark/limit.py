@@ -7,12 +7,8 @@ reaches (a roofline's ceiling, Williams et al. 2009).
 
 from __future__ import annotations
 
-import errno
-import json
-import tempfile
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +16,9 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from fer_edge_export.profile import node_events
+
 SIDE = 1024  # of the square matrices: 1.07 billion multiply-accumulates
-_SUFFIX = "_kernel_time"
 
 
 def measure_limit(content: bytes, *, rounds: int = 200) -> dict[str, Any]:
@@ -59,13 +56,10 @@ def _share(mmacs: float, us: float, peak: float) -> float:
     return round(mmacs / us * 1e3 / peak, 4) if us else 0.0
 
 
-def _session(content: bytes, profile: Path | None = None) -> Any:
+def _session(content: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
-    if profile:
-        options.enable_profiling = True
-        options.profile_file_prefix = str(profile)
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
@@ -114,18 +108,8 @@ def _median_us(session: Any, face: np.ndarray, rounds: int) -> float:
 
 def _profile(content: bytes, face: np.ndarray, rounds: int) -> list[dict[str, Any]]:
     """Every operator's events of so many runs, the first tenth left out as warm-up."""
-    with tempfile.TemporaryDirectory() as folder:
-        session = _session(content, Path(folder) / "profile")
-        feeds = {session.get_inputs()[0].name: face}
-        warm_up = max(1, rounds // 10)
-        for _ in range(rounds + warm_up):
-            session.run(None, feeds)
-        written = Path(session.end_profiling())
-        try:
-            events = json.loads(written.read_text())
-        except ValueError:  # ONNX Runtime does not look whether its writes succeed
-            raise OSError(errno.ENOSPC, "The disk is full", str(written)) from None
-    nodes = [event for event in events if event.get("cat") == "Node" and event["name"].endswith(_SUFFIX)]
+    warm_up = max(1, rounds // 10)
+    nodes = node_events(content, face, runs=rounds + warm_up)
     return nodes[len(nodes) * warm_up // (rounds + warm_up) :]
 
 
@@ -167,7 +151,7 @@ def _groups(
     output: dict[str, int] = {}
     kinds: dict[str, str] = {}
     for event in events:
-        name = event["name"].removesuffix(_SUFFIX)
+        name = event["name"]
         spent[name] += event["dur"] / rounds
         kinds[name] = event["args"]["op_name"]
         output[name] = int(np.prod(next(iter(event["args"]["output_type_shape"][0].values()), [1]) or [1]))
