@@ -13,7 +13,7 @@ from fer_edge_runtime.sinks.base import ClosedPipe
 
 if TYPE_CHECKING:
     from fer_edge_runtime.sinks import Sinks
-    from fer_edge_runtime.sources import Source
+    from fer_edge_runtime.sources import Source, SourceHealth
     from fer_edge_runtime.stream import StreamRecognizer
     from fer_edge_runtime.types import FrameResult
 
@@ -32,6 +32,7 @@ class Summary:
         labels: label -> number of faces that showed it.
         tracks: identities seen.
         stages_ms: stage -> median milliseconds over the last 1000 frames.
+        source: how the source was doing at the end: stalls, reconnects and other counters.
         ended: why the loop ended: ``source ended``, ``stopped``, ``frame limit`` or ``reader gone``.
     """
 
@@ -42,12 +43,14 @@ class Summary:
     labels: Counter[str] = field(default_factory=Counter)
     tracks: int = 0
     stages_ms: Mapping[str, float] = field(default_factory=dict)
+    source: SourceHealth | None = None
     ended: str = "source ended"
 
 
 def run_loop(
     source: Source, stream: StreamRecognizer, sinks: Sinks, *, stop: threading.Event, max_frames: int | None = None,
-    on_result: Callable[[FrameResult], None] | None = None, clock: Callable[[], float] = time.perf_counter,
+    on_result: Callable[[FrameResult], None] | None = None, on_idle: Callable[[], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Summary:  # fmt: skip
     """Process frames until the source ends, ``stop`` is set, ``max_frames`` are done or nobody reads the results.
 
@@ -58,6 +61,7 @@ def run_loop(
         stop: set by a signal handler.
         max_frames: None for no limit.
         on_result: called after each frame was written, with all its stages.
+        on_idle: called about ten times a second while a live source has no new frame.
         clock: seconds, monotonic.
 
     Raises:
@@ -66,7 +70,7 @@ def run_loop(
     summary = Summary()
     stages: dict[str, deque[float]] = {}
     highest_track = 0
-    frames = source.frames()
+    frames = source.frames(on_idle=on_idle)
     begin = clock()
     while True:
         if max_frames is not None and summary.frames >= max_frames:
@@ -99,6 +103,7 @@ def run_loop(
     summary.seconds = clock() - begin
     summary.tracks = highest_track
     summary.dropped = source.dropped
+    summary.source = source.health()
     summary.stages_ms = {name: _median(costs_ms) for name, costs_ms in stages.items()}
     return summary
 

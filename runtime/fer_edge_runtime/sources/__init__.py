@@ -9,8 +9,9 @@ from pathlib import Path
 
 from fer_edge_runtime.errors import SourceError
 from fer_edge_runtime.sources.base import Source, display_name, display_url
+from fer_edge_runtime.sources.health import SourceHealth, SourceState
 
-__all__ = ["Source", "display_name", "display_url", "open_source"]
+__all__ = ["Source", "SourceHealth", "SourceState", "display_name", "display_url", "open_source"]
 
 STALL_S = 5.0
 DEMO_CLIP = Path(__file__).parent.parent / "assets" / "demo.mp4"

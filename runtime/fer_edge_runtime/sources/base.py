@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from fer_edge_runtime.sources.health import SourceHealth
 from fer_edge_runtime.types import Frame, SourceKind
 
 
@@ -29,12 +30,19 @@ class Source(Protocol):
     dropped: int
     problems: list[str]
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, *, on_idle: Callable[[], None] | None = None) -> Iterator[Frame]:
         """The frames, until the source ends, the stop event is set or ``close`` is called.
 
+        Args:
+            on_idle: called about ten times a second, in the reader's thread, while it waits for a live source.
+
         Raises:
-            SourceError: nothing can be read, or a live source stopped delivering.
+            SourceError: nothing can be read, or a live source stopped delivering and is not opened again.
         """
+        ...
+
+    def health(self) -> SourceHealth:
+        """State and counters at this moment; safe from any thread."""
         ...
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fer_edge_runtime.errors import SourceError
 from fer_edge_runtime.sources.base import Source
+from fer_edge_runtime.sources.health import Progress, SourceHealth
 from fer_edge_runtime.sources.picture import as_bgr
 from fer_edge_runtime.sources.slot import Slot
 from fer_edge_runtime.sources.video import Capture, stated_fps
@@ -107,6 +108,7 @@ class LiveSource(Source):
         self.dropped = 0
         self.problems: list[str] = []
         self._capture = capture
+        self._progress = Progress()
         self._stop = stop or threading.Event()
         self._stall_s = stall_s
         self._closing = threading.Event()
@@ -115,10 +117,17 @@ class LiveSource(Source):
         self._thread = threading.Thread(target=self._capture_loop, name=f"capture {name}", daemon=True)
         self._thread.start()
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, *, on_idle: Callable[[], None] | None = None) -> Iterator[Frame]:
         """The latest picture each time; ``index`` and ``time_s`` are those of its capture."""
+        return self._progress.follow(self._take_all(on_idle))
+
+    def health(self) -> SourceHealth:
+        """How it is doing."""
+        return self._progress.health(self.dropped)
+
+    def _take_all(self, on_idle: Callable[[], None] | None) -> Iterator[Frame]:
         while not (self._stop.is_set() or self._closing.is_set()):
-            frame = self._take()
+            frame = self._take(on_idle)
             if frame is None:
                 return
             self.dropped = self._slot.dropped
@@ -131,7 +140,7 @@ class LiveSource(Source):
         if threading.current_thread() is not self._thread:
             self._thread.join(JOIN_S)
 
-    def _take(self) -> Frame | None:
+    def _take(self, on_idle: Callable[[], None] | None) -> Frame | None:
         """The next frame, or None when asked to stop; raises when nothing comes for ``stall_s``."""
         until = time.monotonic() + self._stall_s
         while not self._stop.is_set():
@@ -141,6 +150,8 @@ class LiveSource(Source):
                 return None
             if frame is not None:
                 return frame
+            if on_idle is not None:
+                on_idle()
             if time.monotonic() >= until:
                 raise SourceError(
                     f"{self.name}: no new picture for {self._stall_s:g} s. Is it still plugged in, switched on and "

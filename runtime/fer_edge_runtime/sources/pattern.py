@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.sources.base import Source
+from fer_edge_runtime.sources.health import Progress, SourceHealth
 from fer_edge_runtime.types import Frame, SourceKind
 
 if TYPE_CHECKING:
@@ -47,10 +48,18 @@ class PatternSource(Source):
         self._stop = stop or threading.Event()
         self._closed = threading.Event()
         self._clock = clock
+        self._progress = Progress(clock)
         self._bars: Image = _bars(width, height)
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, *, on_idle: Callable[[], None] | None = None) -> Iterator[Frame]:
         """Frames until stopped."""
+        return self._progress.follow(self._draw_all(on_idle))
+
+    def health(self) -> SourceHealth:
+        """How far it is."""
+        return self._progress.health(self.dropped)
+
+    def _draw_all(self, on_idle: Callable[[], None] | None) -> Iterator[Frame]:
         started_s, index = self._clock(), 0
         while not (self._stop.is_set() or self._closed.is_set()):
             elapsed_s = self._clock() - started_s
@@ -58,6 +67,8 @@ class PatternSource(Source):
                 due = int(elapsed_s / self._period_s)
                 if due < index:
                     self._stop.wait(min(index * self._period_s - elapsed_s, 0.1))
+                    if on_idle is not None:
+                        on_idle()
                     continue
                 self.dropped += due - index
                 index = due

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fer_edge_runtime.errors import SourceError
 from fer_edge_runtime.sources.base import Source, display_name, quiet_opencv
 from fer_edge_runtime.sources.header import PictureHeader, read_header
+from fer_edge_runtime.sources.health import Progress, SourceHealth
 from fer_edge_runtime.types import Frame, SourceKind
 
 if TYPE_CHECKING:
@@ -171,11 +172,19 @@ class PictureSource(Source):
         self.dropped = 0
         self.problems: list[str] = []
         self._paths = list(paths)
+        self._progress = Progress()
         self._stop = stop or threading.Event()
         self._closed = False
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, *, on_idle: Callable[[], None] | None = None) -> Iterator[Frame]:
         """Each picture that can be read; ``index`` counts the unreadable ones too."""
+        return self._progress.follow(self._read_all())
+
+    def health(self) -> SourceHealth:
+        """How far it is."""
+        return self._progress.health()
+
+    def _read_all(self) -> Iterator[Frame]:
         readable = 0
         for index, path in enumerate(self._paths):
             if self._closed or self._stop.is_set():

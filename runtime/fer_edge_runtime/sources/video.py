@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fer_edge_runtime.errors import SourceError
 from fer_edge_runtime.sources.base import Source, display_name, quiet_opencv
+from fer_edge_runtime.sources.health import Progress, SourceHealth
 from fer_edge_runtime.sources.picture import as_bgr
 from fer_edge_runtime.types import Frame, SourceKind
 
@@ -97,12 +98,20 @@ class VideoSource(Source):
         self.dropped = 0
         self.problems: list[str] = []
         self._capture = capture
+        self._progress = Progress()
         self._stop = stop or threading.Event()
         self._closed = False
         self._lock = threading.Lock()
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self, *, on_idle: Callable[[], None] | None = None) -> Iterator[Frame]:
         """Every frame; one that breaks off midway ends the video and is recorded in ``problems``."""
+        return self._progress.follow(self._read_all())
+
+    def health(self) -> SourceHealth:
+        """How far it is."""
+        return self._progress.health()
+
+    def _read_all(self) -> Iterator[Frame]:
         index, last_s, first_s = 0, 0.0, 0.0
         while not self._stop.is_set():
             with self._lock:
