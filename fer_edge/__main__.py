@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 
 from fer_edge_runtime.errors import FerEdgeError, OutputError
@@ -14,10 +15,15 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 def main() -> None:
     """Run the command line; every error we know becomes one sentence and its exit code."""
+    arguments = complete(sys.argv[1:])
+    if arguments[:1] == ["run"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Until the command takes over, there is nothing to finish: Ctrl-C ends the process as SIGTERM does, without a
+        # traceback out of the middle of an import.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         from fer_edge.cli import app
 
-        app(complete(sys.argv[1:]), prog_name="fer-edge")
+        app(arguments, prog_name="fer-edge")
     except FerEdgeError as error:
         if os.environ.get("FER_EDGE_DEBUG"):
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import sys
@@ -10,7 +11,13 @@ from typing import NoReturn
 
 
 def start_light() -> None:
-    """Before the heavy imports: no thread pool for the linear algebra that a run never uses, no garbage collection yet."""
+    """Before the heavy imports: no thread pool for the linear algebra that a run never uses, no garbage collection yet.
+
+    A crash in native code, and the SIGABRT of a service manager's watchdog, leave a trace on stderr.
+    """
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            faulthandler.enable()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.disable()
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 import time
-from types import FrameType
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 
 from fer_edge import __version__
+from fer_edge.pulse import Pulse
 from fer_edge.startup import loaded
+from fer_edge.stopping import Stopped, Stopper
 from fer_edge_runtime.engines.select import default_threads
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.loop import Summary, run_loop
+from fer_edge_runtime.notify import Notifier
 from fer_edge_runtime.recognizer import Recognizer
 from fer_edge_runtime.sinks import open_sinks
 from fer_edge_runtime.sources import open_source
@@ -77,7 +79,8 @@ class Console:
 
     def warn(self, sentence: str) -> None:
         """Print a line even when quiet; from any thread."""
-        with self._turn:
+        # Words are not what a run is for: it goes on when nobody reads them any more.
+        with self._turn, suppress(OSError, ValueError):
             self._clear()
             sys.stderr.write(f"{sentence}\n")
             sys.stderr.flush()
@@ -88,7 +91,7 @@ class Console:
         if not self._live or now_s < self._next_status_s:
             return
         self._next_status_s = now_s + STATUS_EVERY_S
-        with self._turn:
+        with self._turn, suppress(OSError, ValueError):
             sys.stderr.write(f"\r\x1b[2K{status_line(result)}")
             sys.stderr.flush()
             self._status_shown = True
@@ -102,18 +105,27 @@ class Console:
 def run_command(options: RunOptions) -> None:
     """Run until the source ends or a signal comes."""
     stop = threading.Event()
-    _stop_on_signals(stop)
+    stopper = Stopper(stop)
+    console = Console(quiet=options.quiet)
+    try:
+        _run(options, console, stop, stopper)
+    except Stopped:
+        console.say("Stopped while loading.")
+
+
+def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: Stopper) -> None:
     cv2.setNumThreads(1)  # pictures this small gain nothing from OpenCV's pool, and it takes cores from the engine
     spec = _what_to_look_at(options)
-    console = Console(quiet=options.quiet)
+    notifier = Notifier.from_environment()
     with open_source(spec, stop=stop) as source:
         pictures = source.kind == "pictures"
         threads = options.threads or (default_threads(spare_cores=0) if pictures else 0)
-        recognizer = Recognizer.load(
-            options.model, engine=options.engine, device=options.device, threads=threads,
-            detector=options.detector, min_face=options.min_face, largest=options.largest,
-            scan_every=1 if pictures else STREAM_SCAN_EVERY, require_signature=options.require_signature,
-        )  # fmt: skip
+        with stopper.loading():
+            recognizer = Recognizer.load(
+                options.model, engine=options.engine, device=options.device, threads=threads,
+                detector=options.detector, min_face=options.min_face, largest=options.largest,
+                scan_every=1 if pictures else STREAM_SCAN_EVERY, require_signature=options.require_signature,
+            )  # fmt: skip
         if not options.quiet:
             console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")
         if source.kind == "live":
@@ -131,7 +143,11 @@ def run_command(options: RunOptions) -> None:
             if options.mqtt:
                 console.say(f"MQTT: {places[1 if options.serve else 0]}")
             show = _picture_line(console) if pictures else console.status
-            summary = run_loop(source, stream, sinks, stop=stop, max_frames=options.max_frames, on_result=show)
+            with Pulse(source, show, notifier) as pulse:
+                summary = run_loop(
+                    source, stream, sinks, stop=stop, max_frames=options.max_frames, on_result=pulse.frame,
+                    on_idle=pulse.idle,
+                )  # fmt: skip
             places = sinks.describe()
     for line in summary_lines(source, summary, places):
         console.say(line)
@@ -159,17 +175,6 @@ def _what_to_look_at(options: RunOptions) -> str:
         problem = "Both --camera and --source were given" if options.camera is not None else "Nothing to look at"
         raise ConfigError(f"{problem}. Give one of: --camera 0, --source FILE, --source demo.")
     return options.camera if options.camera is not None else str(options.source)
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    """The first Ctrl-C or SIGTERM ends the loop after the current frame; a second one ends the process at once."""
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
 
 
 def _picture_line(console: Console) -> Callable[[FrameResult], None]:
