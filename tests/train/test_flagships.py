@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import readme_tables
 from flagships import LABELS, PAIR, Model, binary, own_rows
 
-from fer_edge_train.config import Data, TrainConfig
+from fer_edge_train.config import Data, TrainConfig, load_recipe
 from fer_edge_train.data import load_for
 
 sys.path.pop(0)
@@ -66,3 +68,21 @@ def test_tables_say_that_nothing_is_measured(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(readme_tables, "RESULTS", tmp_path)
 
     assert readme_tables.flagships_table() == readme_tables.robustness_table() == readme_tables.NOT_MEASURED
+
+
+@pytest.mark.parametrize("name", ["default", "nano"])
+def test_a_shipped_bundles_recipe_learns_from_the_teachers_that_its_script_makes(name: str) -> None:
+    recipe = load_recipe(str(ROOT / "benchmarks" / "recipes" / f"{name}.toml"))
+    made = re.search(r"for one in (.+); do teacher", (ROOT / "scripts" / "flagship").read_text())
+
+    assert made
+    assert recipe.distill.teachers == tuple(f"runs/teachers/{one}.npz" for one in made[1].split())
+    assert recipe.split == "usage"
+
+
+@pytest.mark.parametrize("arguments", [[], ["tiny"], ["default", "nowhere.parquet"]])
+def test_the_flagship_script_says_what_it_needs(arguments: list[str]) -> None:
+    done = subprocess.run([ROOT / "scripts" / "flagship", *arguments], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert "nowhere.parquet" in done.stderr if len(arguments) == 2 else "default|nano|binary" in done.stderr
