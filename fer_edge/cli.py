@@ -591,9 +591,15 @@ def models_sign(
 @app.command()
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON on stdout.")] = False,
-    model: Annotated[str, typer.Option(help="Bundle to verify.")] = "default",
+    model: Annotated[str, typer.Option(help="Bundle to verify and to measure with.")] = "default",
+    measure: Annotated[
+        bool, typer.Option(help="Run the demonstration clip for 2 seconds: frames/s and memory to expect.")
+    ] = True,
 ) -> None:
-    """Check this machine: Python, libraries, cameras, the bundle. Exit code 0 unless a check fails (then 1)."""
+    """Check this machine: Python, processor, heat, memory, libraries, cameras, the bundle, speed.
+
+    Every line is PASS, WARN (it runs, but not as well as it could) or FAIL, with a remedy. Exit code 0 unless a line is FAIL (then 1).
+    """
     from fer_edge.commands.doctor import doctor_command
 
-    doctor_command(as_json=json, model=model)
+    doctor_command(as_json=json, model=model, measure=measure)

@@ -26,7 +26,12 @@ def test_healthy_machine_passes_and_says_it_in_json():
         "python",
         "os",
         "architecture",
+        "cpu",
+        "throttling",
+        "temperature",
+        "governor",
         "memory",
+        "disk",
         "numpy",
         "ai-edge-litert",
         "onnxruntime",
@@ -34,7 +39,13 @@ def test_healthy_machine_passes_and_says_it_in_json():
         "cameras",
         "bundle",
         "gpu",
+        "speed",
     } <= set(checks)
+    assert checks["speed"]["values"]["frames"] >= 1
+    assert checks["speed"]["values"]["frames_per_s"] > checks["speed"]["values"]["frames_per_s_4_faces_estimate"] > 0
+    memory = checks["memory"]["values"]
+    assert memory["measured"]
+    assert 30 < memory["need_mib"] < 400
     assert checks["golden:model.int8.tflite"]["status"] == "PASS"
     assert checks["golden:model.int8.onnx"]["status"] == "PASS"
     assert all(check["status"] in ("PASS", "WARN", "FAIL") for check in report["checks"])
@@ -42,9 +53,11 @@ def test_healthy_machine_passes_and_says_it_in_json():
 
 
 def test_words_go_to_stderr_with_one_line_a_check():
-    done = doctor()
+    done = doctor("--no-measure")
     assert done.stdout == ""
     assert "PASS  bundle" in done.stderr
+    assert "frames/s" not in done.stderr
+    assert "not measured" in done.stderr
 
 
 def test_broken_bundle_fails_with_a_remedy(tmp_path):
@@ -55,6 +68,8 @@ def test_broken_bundle_fails_with_a_remedy(tmp_path):
     bundle = next(check for check in json.loads(done.stdout)["checks"] if check["id"] == "bundle")
     assert bundle["status"] == "FAIL"
     assert "golden.npz" in bundle["found"]
+    speed = next(check for check in json.loads(done.stdout)["checks"] if check["id"] == "speed")
+    assert speed["status"] == "WARN"
 
 
 @pytest.mark.slow

@@ -11,14 +11,18 @@ import typer
 
 from fer_edge import __version__
 from fer_edge.doctor import FAIL, PASS, WARN, Check, run_checks
+from fer_edge.startup import start_light
 
 _FOUND_COLUMN = 32
 _COLOURS = {PASS: "32", WARN: "33", FAIL: "31"}
 
 
-def doctor_command(*, as_json: bool, model: str) -> None:
+def doctor_command(*, as_json: bool, model: str, measure: bool) -> None:
     """Check and print; exit code 1 when a check fails."""
-    checks = run_checks(model)
+    start_light()
+    if measure and not as_json and sys.stderr.isatty():
+        sys.stderr.write("Measuring for 2 seconds …\n")
+    checks = run_checks(model, measure=measure)
     failed = sum(check.status == FAIL for check in checks)
     if as_json:
         record = {"schema": 1, "fer_edge": __version__, "ok": not failed, "checks": [asdict(check) for check in checks]}
