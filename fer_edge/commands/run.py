@@ -19,7 +19,7 @@ from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.loop import Summary, run_loop
 from fer_edge_runtime.notify import Notifier
 from fer_edge_runtime.recognizer import Recognizer
-from fer_edge_runtime.sinks import open_sinks
+from fer_edge_runtime.sinks import ClosedPipe, open_sinks
 from fer_edge_runtime.sources import open_source
 from fer_edge_runtime.stream import STREAM_SCAN_EVERY, StreamRecognizer
 
@@ -109,8 +109,8 @@ def run_command(options: RunOptions) -> None:
     console = Console(quiet=options.quiet)
     try:
         _run(options, console, stop, stopper)
-    except Stopped:
-        console.say("Stopped while loading.")
+    except (Stopped, ClosedPipe):
+        console.say("Stopped before the first frame.")
 
 
 def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: Stopper) -> None:

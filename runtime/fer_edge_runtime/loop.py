@@ -88,7 +88,7 @@ def run_loop(
             sinks.write(frame, result)
             written = clock()
         except ClosedPipe:
-            summary.ended = "reader gone"
+            summary.ended = "stopped" if stop.is_set() else "reader gone"
             break
         write_ms = (written - before_sinks) * 1e3 - sinks.draw_ms
         costs = {"read": (received - asked) * 1e3, **result.stages_ms, "draw": sinks.draw_ms, "write": write_ms}

@@ -47,7 +47,7 @@ def open_sinks(
         show: a window.
         serve: ``HOST:PORT`` of the live page.
         mqtt: which broker, as whom, what.
-        stop: ends the waiting for a key in the window or for the broker.
+        stop: ends the waiting for a key in the window, for the broker or for a pipe's reader.
         say: takes what a sink has to tell people while it runs, from any thread.
 
     Raises:
@@ -79,11 +79,11 @@ def open_sinks(
         if csv is not None:
             from fer_edge_runtime.sinks.csv_rows import CsvSink
 
-            sinks.add(CsvSink(csv, labels=labels))
+            sinks.add(CsvSink(csv, labels=labels, stop=stop))
         if json is not None:
             from fer_edge_runtime.sinks.jsonl import JsonLinesSink
 
-            sinks.add(JsonLinesSink(json))
+            sinks.add(JsonLinesSink(json, stop=stop))
     except BaseException:
         sinks.close()
         raise

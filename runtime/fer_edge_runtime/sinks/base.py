@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from fer_edge_runtime.errors import OutputError
+from fer_edge_runtime.sinks.pipes import ClosedPipe, open_for_reader, write_all
 from fer_edge_runtime.types import Frame, FrameResult
 
-
-class ClosedPipe(Exception):  # noqa: N818 not a failure
-    """Nobody wants more results: the pipe's reader has gone or the window was closed. End with exit code 0."""
+__all__ = ["ClosedPipe", "PartFile", "Sink", "output_error"]
 
 
 class Sink(Protocol):
@@ -93,17 +93,20 @@ class PartFile:
         path: what is being written: the part, or the target when that is no ordinary file.
     """
 
-    def __init__(self, target: Path, *, part: str | None = None) -> None:
+    def __init__(self, target: Path, *, part: str | None = None, stop: threading.Event | None = None) -> None:
         """Create the part, and the folder when it is missing.
 
         Args:
             target: the final name.
             part: file name of the part, when the suffix matters; else ``<name>.part``.
+            stop: once it is set, a pipe's reader is not waited for.
 
         Raises:
             OutputError: it cannot be written there, or another run is writing it.
+            ClosedPipe: it is a pipe that nobody opened until ``stop`` was set.
         """
         self.target = target
+        self._stop = stop
         try:
             if target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "")
@@ -113,7 +116,8 @@ class PartFile:
                 target.parent.mkdir(parents=True, exist_ok=True)
             # Appending, so that a part which another run has locked is not emptied; unbuffered, so that an error
             # belongs to the line that caused it.
-            self._file = self.path.open("wb" if self._direct else "ab", buffering=0)
+            opened = open_for_reader(self.path, stop) if self._direct else self.path
+            self._file = open(opened, "wb" if self._direct else "ab", buffering=0)  # noqa: PTH123, SIM115 also a descriptor; kept open
         except OSError as error:
             raise output_error(target, error) from error
         if not self._direct:
@@ -151,11 +155,10 @@ class PartFile:
         Raises:
             OutputError: the disk is full or gone.
             BrokenPipeError: the target is a pipe without a reader.
+            ClosedPipe: the target is a pipe that nobody reads, and ``stop`` was set.
         """
-        rest = memoryview(data)
         try:
-            while rest:
-                rest = rest[self._file.write(rest) or 0 :]
+            write_all(self._file.fileno(), data, self._stop if self._direct else None)
         except BrokenPipeError:
             raise
         except OSError as error:

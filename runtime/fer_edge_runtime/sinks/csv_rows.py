@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,14 +20,14 @@ class CsvSink(Sink):
 
     needs_drawing = False
 
-    def __init__(self, target: str, *, labels: Sequence[str]) -> None:
-        """Open the output, a path or ``-``, and write the header.
+    def __init__(self, target: str, *, labels: Sequence[str], stop: threading.Event | None = None) -> None:
+        """Open the output, a path or ``-``, and write the header; ``stop`` ends the waiting for a pipe's reader.
 
         Raises:
             OutputError: it cannot be written there.
         """
         self._labels = tuple(labels)
-        self._lines = LineOutput(target)
+        self._lines = LineOutput(target, stop=stop)
         self._started = False
         self._lines.write(_row([*COLUMNS, *self._labels]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 from fer_edge_runtime.errors import OutputError
@@ -16,13 +17,13 @@ class JsonLinesSink(Sink):
 
     needs_drawing = False
 
-    def __init__(self, target: str) -> None:
-        """Open the output.
+    def __init__(self, target: str, *, stop: threading.Event | None = None) -> None:
+        """Open the output; ``stop`` ends the waiting for a pipe's reader.
 
         Raises:
             OutputError: it cannot be written there.
         """
-        self._lines = LineOutput(target)
+        self._lines = LineOutput(target, stop=stop)
         self._started = False
 
     def write(self, frame: Frame, result: FrameResult) -> None:

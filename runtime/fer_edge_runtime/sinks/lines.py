@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from fer_edge_runtime.errors import OutputError
 from fer_edge_runtime.sinks.base import ClosedPipe, PartFile, output_error
+from fer_edge_runtime.sinks.pipes import write_all
 
 
 class LineOutput:
     """Where JSON Lines and CSV go: a path, or ``-`` for standard output."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, stop: threading.Event | None = None) -> None:
         """Open it.
+
+        Args:
+            target: a path, or ``-``.
+            stop: once it is set, a reader who does not read is not waited for.
 
         Raises:
             OutputError: it cannot be written there.
+            ClosedPipe: it is a pipe that nobody opened until ``stop`` was set.
         """
         self.target = target
-        self._part = None if target == "-" else PartFile(Path(os.path.expanduser(target)))  # noqa: PTH111 this one never raises
+        self._stop = stop
+        self._part = None if target == "-" else PartFile(Path(os.path.expanduser(target)), stop=stop)  # noqa: PTH111 this one never raises
         self._failed = False
 
     def guard(self, source: str) -> None:
@@ -44,7 +53,7 @@ class LineOutput:
         except BrokenPipeError:
             self._fail()
             raise ClosedPipe(f"{self.target}: the reader has gone") from None
-        except OutputError:
+        except (OutputError, ClosedPipe):
             self._fail()
             raise
 
@@ -55,9 +64,15 @@ class LineOutput:
             self._part.keep()
 
     def _write_stdout(self, line: str) -> None:
+        if sys.stdout is None:
+            raise OutputError("Standard output is closed. Give --json or --csv a path.")
         try:
-            sys.stdout.write(line)
             sys.stdout.flush()
+            descriptor = _descriptor(sys.stdout)
+            if descriptor is None:
+                sys.stdout.write(line)
+            else:
+                write_all(descriptor, line.encode("utf-8", "backslashreplace"), self._stop)
         except OSError as error:
             # Python flushes once more when it ends and would complain then; nobody reads it, so let it go nowhere.
             with suppress(OSError, ValueError):
@@ -76,3 +91,10 @@ class LineOutput:
     def describe(self) -> str:
         """The path, or nothing for standard output."""
         return "" if self._part is None else str(self._part.target)
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    """The file behind a stream; None when there is none, as in a notebook."""
+    with suppress(OSError, ValueError):
+        return stream.fileno()
+    return None
