@@ -20,9 +20,9 @@ from fer_edge_runtime.sinks.broker import Broker, tls_context
 
 CONNECT_S = 10.0
 QUEUE_SIZE = 256
-# Seconds for what is left in the queue at the end, and for taking leave after that.
-FLUSH_S = 2.0
-LEAVE_S = 1.0
+# Seconds for what is left in the queue at the end, and for taking leave after that: a run ends within two of its signal.
+FLUSH_S = 1.0
+LEAVE_S = 0.5
 _ATTEMPT_S = 5.0
 _KEEPALIVE_S = 20
 _LONGEST_PAUSE_S = 30
@@ -131,7 +131,7 @@ class Publisher:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Deliver what is left, for a few seconds at most, and take leave; safe to call twice."""
+        """Deliver what is left, for a second at most, and take leave; safe to call twice."""
         with self._changed:
             if self._closed:
                 return
@@ -146,11 +146,12 @@ class Publisher:
                 self._publish(self._farewell, qos=0)
             self._client.disconnect()
             self._changed.notify_all()
+            until_s = time.monotonic() + LEAVE_S
             self._changed.wait_for(lambda: not self._connected, timeout=LEAVE_S)
         # paho's thread may sit in a connection attempt; it is a daemon and no reason to wait longer.
         stopper = threading.Thread(target=self._client.loop_stop, name="mqtt end", daemon=True)
         stopper.start()
-        stopper.join(LEAVE_S)
+        stopper.join(max(0.0, until_s - time.monotonic()))
 
     def _send(self) -> None:
         """The sender's thread."""

@@ -1,0 +1,308 @@
+#!/usr/bin/env python3
+"""Kill `fer-edge run` at random moments, from its first millisecond to its end, and look at what is left.
+
+    python benchmarks/kills.py [--kills 200] [--seed 0] [--jobs 1]
+
+SIGTERM and SIGINT promise: the exit code is 0, or the signal's own while there was nothing to finish; every JSON line and CSV
+row is whole; the video plays, with as many frames as there are JSON lines; nothing has a final name that is not whole; no
+temporary file, no child process, no traceback is left. SIGKILL promises less: whole lines up to the last newline, half files
+only under the names of parts, no child process; and the next run under the same names works.
+Exit code 1 when a promise is broken. The figures go to results/reliability.json, section `kills`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
+MARK = "FER_EDGE_KILL_MARK"
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
+SOURCES = ("demo", "test-pattern")
+VIDEOS = ("out.mp4", "out.avi", "out.mkv")
+WAIT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run and its end.
+
+    Attributes:
+        number: the signal.
+        moment_s: seconds after the process was started.
+        source: what it reads.
+        pipe: JSON Lines go to a pipe instead of a file.
+        video: name of the annotated video.
+    """
+
+    number: signal.Signals
+    moment_s: float
+    source: str = "demo"
+    pipe: bool = False
+    video: str = "out.mp4"
+
+    def command(self) -> list[str]:
+        """The command line, in a folder of its own."""
+        out = "-" if self.pipe else "out.jsonl"
+        return [
+            FER_EDGE, "run", "--source", self.source, "--device", "cpu", "--json", out, "--csv", "out.csv", "--save", self.video,
+            "--serve", "127.0.0.1:0",
+        ]  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What was left.
+
+    Attributes:
+        case: what was done.
+        stage: how far the program was: ``starting``, ``loading``, ``running`` or ``ended``.
+        seconds: from the signal to the end of the process; None when it had ended by itself.
+        lines: whole JSON lines.
+        problems: promises that were broken.
+    """
+
+    case: Case
+    stage: str = ""
+    seconds: float | None = None
+    lines: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def random_case(dice: random.Random, number: signal.Signals, longest_s: float) -> Case:
+    """A case at a moment between the start and a little after the end of an undisturbed run."""
+    return Case(number, dice.uniform(0, longest_s), dice.choice(SOURCES), dice.random() < 0.5, dice.choice(VIDEOS))
+
+
+def run_case(case: Case, folder: Path) -> Outcome:
+    """Run and kill it in a folder, which is empty but for what an earlier run left."""
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    mark = uuid.uuid4().hex
+    environment = {**os.environ, MARK: mark, "TMPDIR": str(temporary), "XDG_CACHE_HOME": str(folder.parent / "cache")}
+    process = subprocess.Popen(
+        case.command(), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+    sent_s: list[float] = []
+
+    def kill() -> None:
+        if process.poll() is None:
+            sent_s.append(time.monotonic())
+            process.send_signal(case.number)
+
+    timer = threading.Timer(case.moment_s, kill)
+    timer.start()
+    try:
+        printed, words = process.communicate(timeout=case.moment_s + WAIT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        printed, words = process.communicate()
+        return Outcome(case, "hung", problems=[f"still running {WAIT_S:g} s after the signal: {words!r}"])
+    finally:
+        timer.cancel()
+    ended_s = time.monotonic()
+    outcome = Outcome(case, seconds=ended_s - sent_s[0] if sent_s else None)
+    _judge(outcome, folder, process.returncode, printed, words.decode(errors="replace"))
+    outcome.problems += [f"process {pid} is left" for pid in marked_processes(mark)]
+    return outcome
+
+
+def marked_processes(mark: str) -> list[int]:
+    """Processes that inherited a run's environment, whatever their session or parent."""
+    found = []
+    for place in Path("/proc").iterdir():
+        try:
+            if place.name.isdecimal() and f"{MARK}={mark}".encode() in (place / "environ").read_bytes().split(b"\0"):
+                found.append(int(place.name))
+        except OSError:  # it has ended, or belongs to somebody else
+            continue
+    return found
+
+
+def _judge(outcome: Outcome, folder: Path, code: int, printed: bytes, words: str) -> None:
+    case, problems = outcome.case, outcome.problems
+    left = {path.name for path in folder.iterdir()} - {"tmp"}
+    soft = case.number is not signal.SIGKILL
+    outcome.stage = _stage(code, words, printed, left)
+    if code not in (0, -case.number):
+        problems.append(f"exit code {code}: {words}")
+    if "Traceback" in words and not _before_our_first_line(words):
+        problems.append(f"traceback: {words}")
+    if soft and code != 0 and left:
+        problems.append(f"ended by the signal, but there was something to finish: {sorted(left)}")
+    parts = {name for name in left if ".part" in name}
+    if soft and parts:
+        problems.append(f"temporary files: {sorted(parts)}")
+    unknown = left - parts - {"out.jsonl", "out.csv", case.video}
+    if unknown:
+        problems.append(f"unknown files: {sorted(unknown)}")
+    scratch = [path.name for path in (folder / "tmp").iterdir()]
+    if scratch:
+        problems.append(f"files in TMPDIR: {scratch}")
+    lines = printed if case.pipe else _read(folder, "out.jsonl", parts)
+    outcome.lines = _whole_lines(lines, problems, soft=soft)
+    _whole_rows(_read(folder, "out.csv", parts), problems)
+    if case.video in left:
+        frames = _frames(folder / case.video)
+        if frames == 0 or (case.source == "demo" and soft and frames != outcome.lines):
+            problems.append(f"{case.video} has {frames} frames, JSON has {outcome.lines} lines")
+
+
+def _stage(code: int, words: str, printed: bytes, left: set[str]) -> str:
+    if code != 0:
+        return "running" if left else "starting"
+    if "Stopped before" in words or "stopped before" in words:
+        return "loading"
+    return "running" if "; stopped." in words else "ended"
+
+
+def _before_our_first_line(words: str) -> bool:
+    """Whether Python itself was still starting: then it is Python's traceback, and there is no line of ours in it."""
+    frames = [line for line in words.splitlines() if line.lstrip().startswith("File ")]
+    return words.rstrip().endswith("KeyboardInterrupt") and not any("in main" in line for line in frames)
+
+
+def _read(folder: Path, name: str, parts: set[str]) -> bytes:
+    path = folder / (f"{name}.part" if f"{name}.part" in parts else name)
+    return path.read_bytes() if path.exists() else b""
+
+
+def _whole_lines(content: bytes, problems: list[str], *, soft: bool) -> int:
+    whole, newline, rest = content.rpartition(b"\n")
+    if rest and soft:
+        problems.append(f"the last JSON line is not whole: {rest[-80:]!r}")
+    count = 0
+    for line in whole.splitlines() if newline else []:
+        try:
+            json.loads(line)
+            count += 1
+        except ValueError:
+            problems.append(f"a JSON line is broken: {line[-80:]!r}")
+    return count
+
+
+def _whole_rows(content: bytes, problems: list[str]) -> None:
+    rows = list(csv.reader(content.rpartition(b"\n")[0].decode().splitlines()))
+    if len({len(row) for row in rows}) > 1:
+        problems.append("CSV rows differ in length")
+
+
+def _frames(path: Path) -> int:
+    import cv2
+
+    capture, count = cv2.VideoCapture(str(path)), 0
+    while capture.read()[0]:
+        count += 1
+    capture.release()
+    return count
+
+
+def run_again(case: Case, folder: Path) -> list[str]:
+    """After a SIGKILL: a run under the same names must work, whatever was left."""
+    process = subprocess.run(
+        [*case.command(), "--max-frames", "5"], cwd=folder, capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+    left = sorted(path.name for path in folder.iterdir() if ".part" in path.name)
+    if process.returncode or left:
+        return [f"the next run ended with {process.returncode} and left {left}: {process.stderr}"]
+    return []
+
+
+def run_all(kills: int, seed: int, jobs: int = 1, *, report: Any = None) -> tuple[list[Outcome], float]:
+    """Calibrate on an undisturbed run, then do all kills; signals take turns.
+
+    Returns:
+        outcomes in order, and the seconds that an undisturbed run takes.
+    """
+    dice = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="fer-edge-kills-") as place:
+        root = Path(place)
+        whole_s = _undisturbed_s(root)
+        cases = [random_case(dice, SIGNALS[i % len(SIGNALS)], whole_s * 1.1) for i in range(kills)]
+
+        def one(position: int) -> Outcome:
+            folder = root / str(position)
+            folder.mkdir()
+            outcome = run_case(cases[position], folder)
+            if cases[position].number is signal.SIGKILL:
+                outcome.problems += run_again(cases[position], folder)
+            if report is not None:
+                report(position, outcome)
+            return outcome
+
+        with ThreadPoolExecutor(jobs) as pool:
+            return list(pool.map(one, range(kills))), whole_s
+
+
+def _undisturbed_s(root: Path) -> float:
+    seconds = []
+    for number in range(2):  # the first one warms the file cache
+        folder = root / f"whole{number}"
+        folder.mkdir()
+        begin_s = time.monotonic()
+        outcome = run_case(Case(signal.SIGTERM, WAIT_S), folder)
+        seconds.append(time.monotonic() - begin_s)
+        if outcome.problems or outcome.stage != "ended":
+            raise SystemExit(f"an undisturbed run fails: {outcome}")
+    return seconds[-1]
+
+
+def figures(outcomes: list[Outcome]) -> dict[str, Any]:
+    """Counts by signal and stage, and how long the end took."""
+    table: dict[str, Any] = {}
+    for number in SIGNALS:
+        mine = [outcome for outcome in outcomes if outcome.case.number is number]
+        seconds = [outcome.seconds for outcome in mine if outcome.seconds is not None]
+        table[number.name] = {
+            "kills": len(mine),
+            "stages": dict(sorted(Counter(outcome.stage for outcome in mine).items())),
+            "broken_promises": sum(bool(outcome.problems) for outcome in mine),
+            "seconds_to_end_median": round(statistics.median(seconds), 3) if seconds else None,
+            "seconds_to_end_max": round(max(seconds), 3) if seconds else None,
+        }
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    from reliability import record
+
+    def report(position: int, outcome: Outcome) -> None:
+        case = outcome.case
+        took = "" if outcome.seconds is None else f", ended {outcome.seconds:.2f} s later"
+        print(
+            f"{position:4} {case.number.name:7} after {case.moment_s:.3f} s, {outcome.stage}{took}, {outcome.lines} lines"
+        )
+        for problem in outcome.problems:
+            print(f"     PROBLEM {case}: {problem}")
+
+    outcomes, whole_s = run_all(options.kills, options.seed, options.jobs, report=report)
+    table = figures(outcomes)
+    print(json.dumps(table, indent=1))
+    record("kills", {"kills": options.kills, "seed": options.seed, "jobs": options.jobs, "undisturbed_s": round(whole_s, 2), "signals": table})  # fmt: skip
+    sys.exit(any(outcome.problems for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    main()
