@@ -139,6 +139,23 @@ def run(
             metavar="KEY.pub", help="Refuse a bundle that this key did not sign; or FER_EDGE_REQUIRE_SIGNATURE."
         ),
     ] = None,
+    reconnect: Annotated[
+        bool | None,
+        typer.Option(
+            "--reconnect/--no-reconnect",
+            help="Open a camera or stream that fails later again, for as long as it takes; default unless --max-frames.",
+            show_default=False,
+        ),
+    ] = None,
+    wait_for_source: Annotated[
+        bool, typer.Option("--wait-for-source", help="Also wait for a camera or stream that is not there at the start.")
+    ] = False,
+    stall_after: Annotated[
+        float, typer.Option(min=0.5, max=3600, help="Seconds without a picture after which it has failed.")
+    ] = 5.0,
+    frozen_after: Annotated[
+        float, typer.Option(min=0, max=3600, help="Seconds of identical pictures after which it is frozen; 0 never.")
+    ] = 10.0,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
 ) -> None:
@@ -147,6 +164,7 @@ def run(
 
     start_light()
     from fer_edge.commands.run import RunOptions, mqtt_options, run_command
+    from fer_edge_runtime.sources import LiveOptions
 
     run_command(
         RunOptions(
@@ -175,6 +193,13 @@ def run(
                 discovery=discovery,
             ),
             require_signature=require_signature,
+            # A run that is to end does not wait for a camera to come back, unless told.
+            live=LiveOptions(
+                reconnect=max_frames is None if reconnect is None else reconnect,
+                wait=wait_for_source,
+                stall_s=stall_after,
+                frozen_s=frozen_after,
+            ),
             max_frames=max_frames,
             quiet=quiet,
         )  # fmt: skip

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fer_edge_runtime.sinks.broker import MqttOptions
-    from fer_edge_runtime.sources import Source
+    from fer_edge_runtime.sources import LiveOptions, Source, SourceHealth
     from fer_edge_runtime.types import FrameResult
 
 STATUS_EVERY_S = 0.25
@@ -58,6 +58,7 @@ class RunOptions(NamedTuple):
     serve: str | None
     mqtt: MqttOptions | None
     require_signature: Path | None
+    live: LiveOptions
     max_frames: int | None
     quiet: bool
 
@@ -117,7 +118,7 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
     cv2.setNumThreads(1)  # pictures this small gain nothing from OpenCV's pool, and it takes cores from the engine
     spec = _what_to_look_at(options)
     notifier = Notifier.from_environment()
-    with open_source(spec, stop=stop) as source:
+    with open_source(spec, stop=stop, live=options.live._replace(say=console.warn)) as source:
         pictures = source.kind == "pictures"
         threads = options.threads or (default_threads(spare_cores=0) if pictures else 0)
         with stopper.loading():
@@ -228,6 +229,18 @@ def summary_lines(source: Source, summary: Summary, places: list[str]) -> list[s
             lines.append(
                 "No face was found. Faces should be upright, lit and at least --min-face pixels wide; for far faces use --detector full."
             )
+    if summary.source is not None and (troubles := _troubles(summary.source)):
+        lines.append(f"{source.name}: {troubles}.")
     lines += [f"Could not be read: {problem}" for problem in source.problems]
     lines += [f"Written: {place}" for place in places]
     return lines
+
+
+def _troubles(health: SourceHealth) -> str:
+    """What a camera or stream went through, as a list in words; empty when there was nothing."""
+    counts = (
+        (health.stalls, "stall"), (health.reconnects, "reconnect"), (health.frozen, "frozen picture"),
+        (health.resized, "change of size"), (health.odd, "unusable picture"), (health.abandoned, "thread hanging in the driver"),
+    )  # fmt: skip
+    plurals = {"change of size": "changes of size", "thread hanging in the driver": "threads hanging in the driver"}
+    return ", ".join(f"{n} {word if n == 1 else plurals.get(word, word + 's')}" for n, word in counts if n)

@@ -68,15 +68,28 @@ class StreamRecognizer:
         self._memory = None if kind == "pictures" else _remember(recognizer)
         self._rate = FrameRate()
         self._seen = 0
+        self._segment = 0
 
     def process(self, frame: Frame) -> FrameResult:
-        """Faces of the next frame, largest first, with the time of each stage."""
+        """Faces of the next frame, largest first, with the time of each stage.
+
+        With a new ``segment`` everybody is somebody new: a face from before a gap need not be the one after it.
+        """
+        if frame.segment != self._segment:
+            self._forget(frame.segment)
         begin = self._clock()
         faces, stages = self._picture(frame) if self._memory is None else self._video(frame, *self._memory)
         self._seen += 1
         end = self._clock()
         stages["total"] = (end - begin) * 1e3
         return FrameResult(frame.source, frame.index, frame.time_s, tuple(faces), stages, self._rate.tick(end))
+
+    def _forget(self, segment: int) -> None:
+        self._segment, self._seen, self._rate = segment, 0, FrameRate()
+        if self._memory is not None:
+            tracker, smoother = self._memory
+            tracker.reset()
+            smoother.forget(())
 
     def _picture(self, frame: Frame) -> tuple[list[Face], dict[str, float]]:
         begin = self._clock()

@@ -78,12 +78,14 @@ class Frame:
         index: position in the source, from 0; a live source counts the frames it dropped too.
         time_s: seconds since the source's first frame; for a file, its presentation time.
         source: name for people and logs; never holds a password.
+        segment: number of the unbroken run of frames that it belongs to; a new one begins after a gap and with another size.
     """
 
     image: Image
     index: int
     time_s: float
     source: str
+    segment: int = 0
 
 
 class FrameResult(NamedTuple):

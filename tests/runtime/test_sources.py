@@ -15,23 +15,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scripted import ScriptedCapture, picture
 
 from fer_edge_runtime.errors import ConfigError, SourceError
 from fer_edge_runtime.sinks import open_sinks
 from fer_edge_runtime.sources import DEMO_CLIP, display_url, open_source
 from fer_edge_runtime.sources.base import display_name
 from fer_edge_runtime.sources.camera import PiCapture, check_device, pi_hint
-from fer_edge_runtime.sources.live import LiveSource, open_in_time
 from fer_edge_runtime.sources.pattern import PatternSource
 from fer_edge_runtime.sources.slot import Slot
 from fer_edge_runtime.sources.video import VideoSource
 from fer_edge_runtime.types import FrameResult
-
-
-def picture(height=24, width=32, seed=0):
-    small = np.random.default_rng(seed).integers(0, 255, (3, 4, 3), np.uint8)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
-
 
 # Videos
 
@@ -88,40 +82,6 @@ def test_file_that_is_no_video_is_explained_without_noise(tmp_path, content, mes
     assert capfd.readouterr().err == ""
 
 
-class ScriptedCapture:
-    """Plays a list: a picture, None for a failed read, an exception to raise, an Event to wait for."""
-
-    def __init__(self, script, fps=0.0, count=0.0, positions=None):
-        self.script = list(script)
-        self.fps = fps
-        self.count = count
-        self.positions = positions
-        self.reads = 0
-        self.released = threading.Event()
-        self.drained = threading.Event()
-
-    def read(self):
-        self.reads += 1
-        if not self.script:
-            self.drained.set()
-            return False, None
-        step = self.script.pop(0)
-        if isinstance(step, threading.Event):
-            step.wait(20)
-            return False, None
-        if isinstance(step, Exception):
-            raise step
-        return step is not None, step
-
-    def get(self, prop, /):
-        if prop == cv2.CAP_PROP_POS_MSEC and self.positions is not None:
-            return self.positions[min(self.reads, len(self.positions)) - 1]
-        return {cv2.CAP_PROP_FPS: self.fps, cv2.CAP_PROP_FRAME_COUNT: self.count}.get(prop, 0.0)
-
-    def release(self):
-        self.released.set()
-
-
 @pytest.mark.parametrize(
     ("positions", "expected"),
     [
@@ -143,101 +103,7 @@ def test_video_without_one_frame_is_an_error():
         list(VideoSource(ScriptedCapture([]), name="x").frames())
 
 
-# Live sources
-
-
-def test_live_source_drops_old_frames_and_counts_them():
-    capture = ScriptedCapture([picture(seed=i) for i in range(6)])
-    with LiveSource(capture, name="x", stall_s=5) as source:
-        assert capture.drained.wait(5)
-        frame = next(source.frames())
-    assert frame.index == 5
-    assert source.dropped == 5
-    assert capture.released.wait(5)
-
-
-def test_live_source_survives_a_hiccup():
-    capture = ScriptedCapture([None, picture()])
-    with LiveSource(capture, name="x", stall_s=5) as source:
-        assert next(source.frames()).index == 0
-
-
-def test_live_source_that_stops_delivering_is_a_stall():
-    with LiveSource(ScriptedCapture([picture()]), name="porch", stall_s=0.15) as source:
-        frames = source.frames()
-        next(frames)
-        with pytest.raises(SourceError, match=r"porch: no new picture for 0\.15 s"):
-            next(frames)
-
-
-def test_live_source_that_hangs_stalls_and_still_closes():
-    hang = threading.Event()
-    source = LiveSource(ScriptedCapture([hang]), name="x", stall_s=0.1)
-    with pytest.raises(SourceError, match="no new picture"):
-        next(source.frames())
-    source.close()  # returns although the capture thread hangs in read()
-    hang.set()
-
-
-def test_live_source_hands_on_the_error_of_a_driver():
-    with (
-        LiveSource(ScriptedCapture([RuntimeError("bus fault")]), name="x") as source,
-        pytest.raises(SourceError, match="bus fault"),
-    ):
-        list(source.frames())
-
-
-def test_live_source_ends_when_asked_to_stop():
-    stop = threading.Event()
-    with LiveSource(ScriptedCapture([picture()]), name="x", stop=stop, stall_s=60) as source:
-        frames = source.frames()
-        next(frames)
-        stop.set()
-        assert list(frames) == []
-
-
-def test_close_from_another_thread_ends_the_frames():
-    source = LiveSource(ScriptedCapture([]), name="x", stall_s=60)
-    closer = threading.Thread(target=source.close)
-    closer.start()
-    assert list(source.frames()) == []
-    closer.join()
-
-
-def test_opening_that_hangs_is_given_up_and_a_late_capture_is_released():
-    go_on, capture = threading.Event(), ScriptedCapture([])
-
-    def slow():
-        go_on.wait(20)
-        return capture
-
-    with pytest.raises(SourceError, match="did not open within"):
-        open_in_time(slow, name="x", open_s=0.05)
-    go_on.set()
-    assert capture.released.wait(5)
-
-
-def test_opening_is_left_at_once_when_asked_to_stop():
-    stop, hang = threading.Event(), threading.Event()
-    stop.set()
-    late = ScriptedCapture([])
-
-    def slow():
-        hang.wait(20)
-        return late
-
-    capture = open_in_time(slow, name="x", stop=stop)
-    assert list(LiveSource(capture, name="x", stop=stop).frames()) == []
-    hang.set()
-    assert late.released.wait(5)
-
-
-def test_opening_that_raises_anything_becomes_a_sentence():
-    def broken():
-        raise RuntimeError("firmware")
-
-    with pytest.raises(SourceError, match="cannot be opened: firmware"):
-        open_in_time(broken, name="x")
+# Slot
 
 
 @given(st.lists(st.one_of(st.integers(), st.none()), max_size=30))

@@ -156,9 +156,7 @@ class VideoSink(Sink):
         self._failed = False
 
     def write(self, frame: Frame, result: FrameResult) -> None:
-        """Encode one frame; one of another size than the first is scaled to it."""
-        import cv2
-
+        """Encode one frame; one of another size than the first is scaled to fit, with black borders."""
         if self._writer is None:
             self._part.guard(frame.source)
             self._open(frame.image)
@@ -166,8 +164,7 @@ class VideoSink(Sink):
             self._check_space()
         if self._writer is None:
             return
-        fits = (frame.image.shape[1], frame.image.shape[0]) == self._size
-        image = frame.image if fits else cv2.resize(frame.image, self._size, interpolation=cv2.INTER_AREA)
+        image = _fit(frame.image, self._size)
         for _ in range(self._repeats(frame.time_s)):
             self._writer.write(image)
             self.frames += 1
@@ -235,6 +232,26 @@ class VideoSink(Sink):
     def describe(self) -> str:
         """The file."""
         return str(self._part.target) if self.frames and not self._failed else ""
+
+
+def _fit(image: Image, size: tuple[int, int]) -> Image:
+    """A picture at the video's (width, height), its own shape kept: a face that was wide stays as wide as it was."""
+    import cv2
+    import numpy as np
+
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image
+    scale = min(size[0] / width, size[1] / height)
+    # An odd size lost its last line to the encoder; that is no border.
+    fitted = [min(side, round(length * scale) + 1) for side, length in zip(size, (width, height), strict=True)]
+    small = cv2.resize(image, (fitted[0], fitted[1]), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    if tuple(fitted) == size:
+        return np.asarray(small, np.uint8)
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    left, top = (size[0] - fitted[0]) // 2, (size[1] - fitted[1]) // 2
+    canvas[top : top + fitted[1], left : left + fitted[0]] = small
+    return canvas
 
 
 def _readable(path: Path, frames: int) -> bool:

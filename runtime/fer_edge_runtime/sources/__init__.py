@@ -7,13 +7,13 @@ import re
 import threading
 from pathlib import Path
 
-from fer_edge_runtime.errors import SourceError
+from fer_edge_runtime.errors import ConfigError, SourceError
 from fer_edge_runtime.sources.base import Source, display_name, display_url
 from fer_edge_runtime.sources.health import SourceHealth, SourceState
+from fer_edge_runtime.sources.reconnect import LiveOptions
 
-__all__ = ["Source", "SourceHealth", "SourceState", "display_name", "display_url", "open_source"]
+__all__ = ["LiveOptions", "Source", "SourceHealth", "SourceState", "display_name", "display_url", "open_source"]
 
-STALL_S = 5.0
 DEMO_CLIP = Path(__file__).parent.parent / "assets" / "demo.mp4"
 _STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "http", "https", "udp", "tcp", "srt")
 _HELP = (
@@ -22,18 +22,18 @@ _HELP = (
 )
 
 
-def open_source(spec: str, *, stop: threading.Event | None = None, stall_s: float = STALL_S) -> Source:
+def open_source(spec: str, *, stop: threading.Event | None = None, live: LiveOptions | None = None) -> Source:
     """Open whatever a specification names.
 
     Args:
         spec: a picture, folder, glob or video file; ``0``, ``camera:0`` or a device file; ``rtsp://``, ``rtmp://`` or
             ``http(s)://``; ``picamera2:0``; ``test-pattern[:WIDTHxHEIGHT][@FPS]``; ``demo``.
         stop: ends the frames early when set, also while waiting for a camera.
-        stall_s: seconds without a new picture after which a live source is given up.
+        live: how patient to be with a camera or stream.
 
     Raises:
         SourceError: it does not exist or cannot be opened; the message says what to do.
-        ConfigError: a test pattern that cannot be drawn.
+        ConfigError: a test pattern that cannot be drawn, or something is to be waited for that is no camera or stream.
     """
     if spec == "demo":
         from fer_edge_runtime.sources.video import open_video
@@ -43,10 +43,13 @@ def open_source(spec: str, *, stop: threading.Event | None = None, stall_s: floa
         from fer_edge_runtime.sources.pattern import open_pattern
 
         return open_pattern(spec, stop=stop)
-    return _open_device(spec, stop, stall_s) or _open_files(spec, stop)
+    device = _open_device(spec, stop, live)
+    if device is None and live is not None and live.wait:
+        raise ConfigError(f"{display_name(spec)}: --wait-for-source waits for cameras and streams. Leave it out here.")
+    return device or _open_files(spec, stop)
 
 
-def _open_device(spec: str, stop: threading.Event | None, stall_s: float) -> Source | None:
+def _open_device(spec: str, stop: threading.Event | None, live: LiveOptions | None) -> Source | None:
     """The camera or stream that a specification names, or None when it names something else."""
     camera = re.fullmatch(r"(?:(camera|picamera2):)?([0-9]{1,3})|(picamera2)", spec)
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", spec)
@@ -58,12 +61,12 @@ def _open_device(spec: str, stop: threading.Event | None, stall_s: float) -> Sou
     from fer_edge_runtime.sources.camera import open_camera, open_picamera2, open_url
 
     if scheme:
-        return open_url(spec, stop=stop, stall_s=stall_s)
+        return open_url(spec, stop=stop, options=live)
     if camera is None:
-        return open_camera(Path(spec), stop=stop, stall_s=stall_s)
+        return open_camera(Path(spec), stop=stop, options=live)
     if "picamera2" in (camera[1], camera[3]):
-        return open_picamera2(int(camera[2] or 0), stop=stop, stall_s=stall_s)
-    return open_camera(int(camera[2]), stop=stop, stall_s=stall_s)
+        return open_picamera2(int(camera[2] or 0), stop=stop, options=live)
+    return open_camera(int(camera[2]), stop=stop, options=live)
 
 
 def _open_files(spec: str, stop: threading.Event | None) -> Source:

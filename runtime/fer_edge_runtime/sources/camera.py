@@ -12,32 +12,75 @@ from typing import TYPE_CHECKING, Any
 from fer_edge_runtime.errors import SourceError
 from fer_edge_runtime.sources.base import Source, display_name, display_url, quiet_opencv
 from fer_edge_runtime.sources.live import LiveSource, open_in_time
+from fer_edge_runtime.sources.reconnect import LiveOptions
 from fer_edge_runtime.sources.video import Capture, VideoSource
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 OPEN_TIMEOUT_MS = 10_000
 READ_TIMEOUT_MS = 5_000
 DEV = Path("/dev")
+BY_ID = DEV / "v4l" / "by-id"
 MODEL_FILE = Path("/proc/device-tree/model")
 
 
-def open_camera(device: int | Path, *, stop: threading.Event | None = None, stall_s: float = 5.0) -> LiveSource:
+def open_camera(
+    device: int | Path, *, stop: threading.Event | None = None, options: LiveOptions | None = None
+) -> LiveSource:
     """Open a camera by index or device file; a link such as ``/dev/v4l/by-id/…`` is followed at each opening.
 
     Raises:
         SourceError: there is no such camera, or it may not or cannot be used.
     """
     name = f"camera:{device}" if isinstance(device, int) else display_name(str(device))
-    capture = open_in_time(lambda: _open_device(device, name), name=name, stop=stop)
-    return LiveSource(capture, name=name, stop=stop, stall_s=stall_s)
+    return _live(_Camera(device, name).open, name, stop, options, reopen_frozen=True)
+
+
+def _live(
+    open_capture: Callable[[], Capture], name: str, stop: threading.Event | None, options: LiveOptions | None,
+    *, reopen_frozen: bool = False,
+) -> LiveSource:  # fmt: skip
+    """Open it now, and fail now, unless it is to be waited for."""
+    wait = options is not None and options.wait
+    opened = None if wait else open_in_time(open_capture, name=name, stop=stop)
+    return LiveSource(open_capture, name=name, opened=opened, stop=stop, options=options, reopen_frozen=reopen_frozen)
+
+
+class _Camera:
+    """A V4L2 camera that may come back under another number."""
+
+    def __init__(self, device: int | Path, name: str) -> None:
+        self._device = device
+        self._name = name
+        self._link: Path | None = None
+
+    def open(self) -> Capture:
+        """Open it, by its lasting name where it has one and was open before."""
+        device = self._link if self._link is not None and self._link.exists() else self._device
+        capture = _open_device(device, self._name)
+        path = DEV / f"video{self._device}" if isinstance(self._device, int) else self._device
+        self._link = self._link or lasting_name(path, by_id=BY_ID)
+        return capture
+
+
+def lasting_name(device: Path, *, by_id: Path) -> Path | None:
+    """The link of ``/dev/v4l/by-id`` that leads to a device, which stays when the camera gets another number."""
+    try:
+        links = sorted(by_id.iterdir())
+        return next((link for link in links if link.resolve() == device.resolve()), None)
+    except OSError:
+        return None
 
 
 def _open_device(device: int | Path, name: str) -> Capture:
     import cv2
 
     quiet_opencv()
+    # A read of a camera that is gone ends after so many seconds instead of OpenCV's 10.
+    os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(READ_TIMEOUT_MS // 1000))
     if isinstance(device, Path):
         check_device(device, name)
         number = re.fullmatch(r"video(\d+)", device.resolve().name)
@@ -91,19 +134,37 @@ def pi_hint(model_file: Path = MODEL_FILE) -> str:
     return " On a Raspberry Pi the ribbon-cable (CSI) cameras do not work this way: use --camera picamera2:0."
 
 
-def open_url(url: str, *, stop: threading.Event | None = None, stall_s: float = 5.0) -> Source:
+def open_url(url: str, *, stop: threading.Event | None = None, options: LiveOptions | None = None) -> Source:
     """Open a network stream with time limits; a finite file behind ``http`` is read like a file, without loss.
+
+    A stream that is waited for is live: a file there is refused then.
 
     Raises:
         SourceError: it cannot be opened; the message holds no password.
     """
-    import cv2
 
     name = display_url(url)
+    if options is not None and options.wait:
+        return _live(lambda: _open_endless(url, name), name, stop, options)
     capture = open_in_time(lambda: _open_stream(url, name), name=name, stop=stop)
-    if url.lower().startswith("http") and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0:
+    if _is_file(url, capture):
         return VideoSource(capture, name=name, stop=stop)
-    return LiveSource(capture, name=name, stop=stop, stall_s=stall_s)
+    return LiveSource(lambda: _open_endless(url, name), name=name, opened=capture, stop=stop, options=options)
+
+
+def _is_file(url: str, capture: Capture) -> bool:
+    import cv2
+
+    return url.lower().startswith("http") and capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0
+
+
+def _open_endless(url: str, name: str) -> Capture:
+    """A stream, but not a file, of which a live source would lose frames."""
+    capture = _open_stream(url, name)
+    if _is_file(url, capture):
+        capture.release()
+        raise SourceError(f"{name}: this is a file, not a live stream. Start without --wait-for-source.")
+    return capture
 
 
 def _open_stream(url: str, name: str) -> Capture:
@@ -144,18 +205,21 @@ class PiCapture:
         self._camera.close()
 
 
-def open_picamera2(index: int, *, stop: threading.Event | None = None, stall_s: float = 5.0) -> LiveSource:
+def open_picamera2(
+    index: int, *, stop: threading.Event | None = None, options: LiveOptions | None = None
+) -> LiveSource:
     """Open a Raspberry Pi camera through picamera2, which is imported only here.
 
     Raises:
         SourceError: picamera2 is not installed, or there is no such camera.
     """
     name = f"picamera2:{index}"
-    capture = open_in_time(lambda: _open_pi(index, name), name=name, stop=stop)
-    return LiveSource(capture, name=name, stop=stop, stall_s=stall_s)
+    _picamera2(name)
+    return _live(lambda: _open_pi(index, name), name, stop, options, reopen_frozen=True)
 
 
-def _open_pi(index: int, name: str) -> Capture:
+def _picamera2(name: str) -> Any:
+    """The class, which no waiting brings when it is missing."""
     try:
         from picamera2 import Picamera2
     except ImportError as error:
@@ -168,10 +232,15 @@ def _open_pi(index: int, name: str) -> Capture:
             f"{name}: picamera2 cannot be imported: {error}. Its simplejpeg was built for another numpy; in this environment: "
             "pip install --upgrade simplejpeg"
         ) from error
-    found = Picamera2.global_camera_info()
+    return Picamera2
+
+
+def _open_pi(index: int, name: str) -> Capture:
+    camera_class = _picamera2(name)
+    found = camera_class.global_camera_info()
     if index >= len(found):
         raise SourceError(
             f"{name}: libcamera finds {len(found)} camera(s). Check the ribbon cable; "
             "'rpicam-hello --list-cameras' lists them."
         )
-    return PiCapture(Picamera2(index))
+    return PiCapture(camera_class(index))

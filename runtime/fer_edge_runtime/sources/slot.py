@@ -41,6 +41,12 @@ class Slot(Generic[Item]):
                 self._ended, self._error = True, error
             self._changed.notify_all()
 
+    def clear(self) -> None:
+        """Drop the item that nobody took, if there is one."""
+        with self._changed:
+            self.dropped += self._item is not None
+            self._item = None
+
     def take(self, timeout_s: float) -> Item | None:
         """The latest item, waiting for one; None when none came in time.
 
