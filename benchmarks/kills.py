@@ -26,8 +26,9 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 MARK = "FER_EDGE_KILL_MARK"
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
 SOURCES = ("demo", "test-pattern")
+# What a moment is counted from: the start of the process, the line that says that everything is open, the last result.
+ANCHORS = ("start", "open", "end")
+DEMO_FRAMES = 90
+CLOSING_S = 0.2
 VIDEOS = ("out.mp4", "out.avi", "out.mkv")
 WAIT_S = 60.0
 
@@ -45,14 +50,16 @@ class Case:
 
     Attributes:
         number: the signal.
-        moment_s: seconds after the process was started.
+        anchor: one of ``ANCHORS``.
+        delay_s: seconds after that.
         source: what it reads.
         pipe: JSON Lines go to a pipe instead of a file.
         video: name of the annotated video.
     """
 
     number: signal.Signals
-    moment_s: float
+    anchor: str
+    delay_s: float
     source: str = "demo"
     pipe: bool = False
     video: str = "out.mp4"
@@ -85,41 +92,110 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def random_case(dice: random.Random, number: signal.Signals, longest_s: float) -> Case:
-    """A case at a moment between the start and a little after the end of an undisturbed run."""
-    return Case(number, dice.uniform(0, longest_s), dice.choice(SOURCES), dice.random() < 0.5, dice.choice(VIDEOS))
+@dataclass
+class Pace:
+    """How long the phases of a run take at present; the machine may be busy with other things.
+
+    Attributes:
+        start_s: from the start of the process until everything is open.
+        run_s: from there to the end of the demonstration clip.
+    """
+
+    start_s: float = WAIT_S
+    run_s: float = WAIT_S
 
 
-def run_case(case: Case, folder: Path) -> Outcome:
-    """Run and kill it in a folder, which is empty but for what an earlier run left."""
-    temporary = folder / "tmp"
-    temporary.mkdir(exist_ok=True)
-    mark = uuid.uuid4().hex
-    environment = {**os.environ, MARK: mark, "TMPDIR": str(temporary), "XDG_CACHE_HOME": str(folder.parent / "cache")}
-    process = subprocess.Popen(
-        case.command(), cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True,
+def random_case(dice: random.Random, number: signal.Signals) -> Case:
+    """A case whose delay is a share, from 0 to 1.1, of what its phase takes; ``scaled`` makes seconds of it."""
+    anchor = dice.choice(ANCHORS)
+    closing = anchor == "end"
+    return Case(
+        number, anchor, dice.uniform(0, 1.1), "demo" if closing else dice.choice(SOURCES),
+        closing or dice.random() < 0.5, dice.choice(VIDEOS),
     )  # fmt: skip
-    sent_s: list[float] = []
 
-    def kill() -> None:
-        if process.poll() is None:
-            sent_s.append(time.monotonic())
-            process.send_signal(case.number)
 
-    timer = threading.Timer(case.moment_s, kill)
-    timer.start()
+def scaled(case: Case, pace: Pace) -> Case:
+    """The case with its delay in seconds."""
+    phase_s = {"start": pace.start_s, "open": pace.run_s, "end": CLOSING_S}[case.anchor]
+    return replace(case, delay_s=case.delay_s * phase_s)
+
+
+class Watched:
+    """A process whose output is read as it comes, so that its progress is known."""
+
+    def __init__(self, command: list[str], folder: Path, environment: dict[str, str]) -> None:
+        self.begin_s = time.monotonic()
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True,
+        )  # fmt: skip
+        self.reached = {anchor: threading.Event() for anchor in ANCHORS}
+        self.reached["start"].set()
+        self.open_s: float | None = None
+        self.printed, self.words = bytearray(), bytearray()
+        self._readers = [threading.Thread(target=self._read_out), threading.Thread(target=self._read_err)]
+        for reader in self._readers:
+            reader.start()
+
+    def _read_out(self) -> None:
+        assert self.process.stdout is not None
+        for count, line in enumerate(self.process.stdout, 1):
+            self.printed += line
+            if count == DEMO_FRAMES:
+                self.reached["end"].set()
+
+    def _read_err(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.words += line
+            if line.startswith(b"Live page: "):
+                self.open_s = time.monotonic()
+                self.reached["open"].set()
+        for event in self.reached.values():  # it has ended; nobody needs to wait for what will not come
+            event.set()
+
+    def end(self) -> int:
+        """Wait for the end; the exit code.
+
+        Raises:
+            subprocess.TimeoutExpired: it does not come; the process is killed.
+        """
+        try:
+            return self.process.wait(WAIT_S)
+        finally:
+            self.process.kill()
+            for reader in self._readers:
+                reader.join()
+
+
+def run_case(case: Case, folder: Path, pace: Pace) -> Outcome:
+    """Run and kill it in a folder, which is empty but for what an earlier run left; brings the pace up to date."""
+    (folder / "tmp").mkdir(exist_ok=True)
+    mark = uuid.uuid4().hex
+    places = {"TMPDIR": str(folder / "tmp"), "XDG_CACHE_HOME": str(folder.parent / "cache")}
+    watched = Watched(case.command(), folder, {**os.environ, **places, MARK: mark})
+    watched.reached[case.anchor].wait(WAIT_S)
     try:
-        printed, words = process.communicate(timeout=case.moment_s + WAIT_S)
+        watched.process.wait(case.delay_s)
     except subprocess.TimeoutExpired:
-        process.kill()
-        printed, words = process.communicate()
-        return Outcome(case, "hung", problems=[f"still running {WAIT_S:g} s after the signal: {words!r}"])
-    finally:
-        timer.cancel()
+        sent_s: float | None = time.monotonic()
+        watched.process.send_signal(case.number)
+    else:
+        sent_s = None
+    try:
+        code = watched.end()
+    except subprocess.TimeoutExpired:
+        return Outcome(
+            case, "hung", problems=[f"still running {WAIT_S:g} s after the signal: {watched.words.decode()}"]
+        )
     ended_s = time.monotonic()
-    outcome = Outcome(case, seconds=ended_s - sent_s[0] if sent_s else None)
-    _judge(outcome, folder, process.returncode, printed, words.decode(errors="replace"))
+    if watched.open_s is not None:
+        pace.start_s = watched.open_s - watched.begin_s
+        if sent_s is None and case.source == "demo":
+            pace.run_s = ended_s - watched.open_s
+    outcome = Outcome(case, seconds=None if sent_s is None else ended_s - sent_s)
+    _judge(outcome, folder, code, bytes(watched.printed), watched.words.decode(errors="replace"))
     outcome.problems += [f"process {pid} is left" for pid in marked_processes(mark)]
     return outcome
 
@@ -225,43 +301,33 @@ def run_again(case: Case, folder: Path) -> list[str]:
     return []
 
 
-def run_all(kills: int, seed: int, jobs: int = 1, *, report: Any = None) -> tuple[list[Outcome], float]:
-    """Calibrate on an undisturbed run, then do all kills; signals take turns.
-
-    Returns:
-        outcomes in order, and the seconds that an undisturbed run takes.
-    """
+def run_all(
+    kills: int, seed: int, jobs: int = 1, *, report: Callable[[int, Outcome], None] | None = None
+) -> list[Outcome]:
+    """Look how fast an undisturbed run is, then do all kills; signals take turns. Outcomes come in order."""
     dice = random.Random(seed)
+    cases = [random_case(dice, SIGNALS[i % len(SIGNALS)]) for i in range(kills)]
     with tempfile.TemporaryDirectory(prefix="fer-edge-kills-") as place:
         root = Path(place)
-        whole_s = _undisturbed_s(root)
-        cases = [random_case(dice, SIGNALS[i % len(SIGNALS)], whole_s * 1.1) for i in range(kills)]
+        pace = Pace()
+        (root / "whole").mkdir()
+        whole = run_case(Case(signal.SIGTERM, "start", WAIT_S), root / "whole", pace)
+        if whole.problems or whole.stage != "ended":
+            raise SystemExit(f"an undisturbed run fails: {whole}")
 
         def one(position: int) -> Outcome:
             folder = root / str(position)
             folder.mkdir()
-            outcome = run_case(cases[position], folder)
-            if cases[position].number is signal.SIGKILL:
-                outcome.problems += run_again(cases[position], folder)
+            case = scaled(cases[position], pace)
+            outcome = run_case(case, folder, pace)
+            if case.number is signal.SIGKILL:
+                outcome.problems += run_again(case, folder)
             if report is not None:
                 report(position, outcome)
             return outcome
 
         with ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(one, range(kills))), whole_s
-
-
-def _undisturbed_s(root: Path) -> float:
-    seconds = []
-    for number in range(2):  # the first one warms the file cache
-        folder = root / f"whole{number}"
-        folder.mkdir()
-        begin_s = time.monotonic()
-        outcome = run_case(Case(signal.SIGTERM, WAIT_S), folder)
-        seconds.append(time.monotonic() - begin_s)
-        if outcome.problems or outcome.stage != "ended":
-            raise SystemExit(f"an undisturbed run fails: {outcome}")
-    return seconds[-1]
+            return list(pool.map(one, range(kills)))
 
 
 def figures(outcomes: list[Outcome]) -> dict[str, Any]:
@@ -292,15 +358,15 @@ def main() -> None:
         case = outcome.case
         took = "" if outcome.seconds is None else f", ended {outcome.seconds:.2f} s later"
         print(
-            f"{position:4} {case.number.name:7} after {case.moment_s:.3f} s, {outcome.stage}{took}, {outcome.lines} lines"
+            f"{position:4} {case.number.name:7} {case.anchor} + {case.delay_s:.3f} s: {outcome.stage}{took}, {outcome.lines} lines"
         )
         for problem in outcome.problems:
             print(f"     PROBLEM {case}: {problem}")
 
-    outcomes, whole_s = run_all(options.kills, options.seed, options.jobs, report=report)
+    outcomes = run_all(options.kills, options.seed, options.jobs, report=report)
     table = figures(outcomes)
     print(json.dumps(table, indent=1))
-    record("kills", {"kills": options.kills, "seed": options.seed, "jobs": options.jobs, "undisturbed_s": round(whole_s, 2), "signals": table})  # fmt: skip
+    record("kills", {"kills": options.kills, "seed": options.seed, "jobs": options.jobs, "signals": table})  # fmt: skip
     sys.exit(any(outcome.problems for outcome in outcomes))
 
 
