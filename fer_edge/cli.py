@@ -116,7 +116,14 @@ def run(
     ] = None,
     csv: Annotated[str | None, typer.Option(metavar="PATH", help="CSV, one row a face; stdout without a path.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Window, when this OpenCV build has one.")] = False,
-    serve: Annotated[str | None, typer.Option(metavar="HOST:PORT", help="Live page, such as 127.0.0.1:8080.")] = None,
+    serve: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Live page, health and metrics, such as 127.0.0.1:8080.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Token that the page asks for; or FER_EDGE_TOKEN.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="PEM", help="Certificate of the page, for HTTPS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Its private key.")] = None,
     mqtt: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Publish to a broker: mqtt[s]://[USER@]HOST[:PORT][/PREFIX]; never pictures."),
@@ -163,7 +170,7 @@ def run(
     from fer_edge.startup import leave, start_light
 
     start_light()
-    from fer_edge.commands.run import RunOptions, mqtt_options, run_command
+    from fer_edge.commands.run import RunOptions, mqtt_options, run_command, serve_options
     from fer_edge_runtime.sources import LiveOptions
 
     run_command(
@@ -182,7 +189,7 @@ def run(
             json=json,
             csv=csv,
             show=show,
-            serve=serve,
+            serve=serve_options(serve, token_file=token_file, certificate=tls_cert, key=tls_key),
             mqtt=mqtt_options(
                 mqtt,
                 name=mqtt_name,
@@ -204,6 +211,53 @@ def run(
             quiet=quiet,
         )  # fmt: skip
     )
+    leave()
+
+
+@app.command()
+def serve(
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="Where to listen; beyond this machine it needs a token.")
+    ] = "127.0.0.1:8080",
+    model: Annotated[str, typer.Option(help="Bundle folder or zip, or a name of fer-edge models list.")] = "default",
+    device: Annotated[DeviceName, typer.Option(help="Where to run.")] = DeviceName.auto,
+    engine: Annotated[EngineName, typer.Option(help="Library that runs the model.")] = EngineName.auto,
+    detector: Annotated[str, typer.Option(help="Face detector: short, full or yunet:PATH.")] = "full",
+    threads: Annotated[int, typer.Option(help="Threads of the engine; 0 chooses.")] = 0,
+    min_face: Annotated[int, typer.Option(help="Smallest face, in pixels.")] = 24,
+    largest: Annotated[bool, typer.Option("--largest", help="Only the largest face.")] = False,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Token that clients must send; or FER_EDGE_TOKEN.")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(metavar="PEM", help="Certificate, for HTTPS.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Its private key.")] = None,
+    max_mib: Annotated[float, typer.Option(min=0.01, max=200, help="Largest picture file, in MiB.")] = 16,
+    max_megapixels: Annotated[float, typer.Option(min=0.01, max=120, help="Largest picture, in million pixels.")] = 25,
+    queue: Annotated[int, typer.Option(min=0, max=1000, help="Pictures that may wait; more are refused.")] = 16,
+    rate: Annotated[float, typer.Option(min=0, help="Requests a second from one address; 0 for no limit.")] = 100,
+    require_signature: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="KEY.pub", help="Refuse a bundle that this key did not sign; or FER_EDGE_REQUIRE_SIGNATURE."
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")] = False,
+) -> None:
+    """Serve pictures over HTTP without a camera: POST /v1/faces takes one and answers with its faces as JSON."""
+    from fer_edge.startup import leave, start_light
+
+    start_light()
+    # OpenCV reads it when it is loaded; no picture may be larger, whatever its header claims.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(int(max_megapixels * 1e6)))
+    from fer_edge.commands.serve import ServeOptions, serve_command
+
+    serve_command(
+        ServeOptions(
+            address=address, model=model, device=device.value, engine=engine.value, detector=detector, threads=threads,
+            min_face=min_face, largest=largest, token_file=token_file, certificate=tls_cert, key=tls_key, max_mib=max_mib,
+            max_megapixels=max_megapixels, queue=queue, rate=rate, require_signature=require_signature, quiet=quiet,
+        )
+    )  # fmt: skip
     leave()
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fer_edge_runtime.sinks.broker import MqttOptions
+    from fer_edge_runtime.sinks.page import PageOptions
     from fer_edge_runtime.sources import LiveOptions, Source, SourceHealth
     from fer_edge_runtime.types import FrameResult
 
@@ -55,7 +56,7 @@ class RunOptions(NamedTuple):
     json: str | None
     csv: str | None
     show: bool
-    serve: str | None
+    serve: PageOptions | None
     mqtt: MqttOptions | None
     require_signature: Path | None
     live: LiveOptions
@@ -135,7 +136,7 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
         with open_sinks(
             labels=recognizer.labels, kind=source.kind, total=source.total, fps=source.fps, json=options.json,
             csv=options.csv, save=options.save, show=options.show, serve=options.serve,
-            mqtt=options.mqtt, stop=stop, say=console.warn,
+            health=source.health, mqtt=options.mqtt, stop=stop, say=console.warn,
         ) as sinks:  # fmt: skip
             loaded()
             places = sinks.describe()
@@ -152,6 +153,21 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
             places = sinks.describe()
     for line in summary_lines(source, summary, places):
         console.say(line)
+
+
+def serve_options(address: str | None, **others: Path | None) -> PageOptions | None:
+    """What was asked of the live page; looked at before the camera is.
+
+    Raises:
+        ConfigError: the address, the token or the certificate cannot be used, or options came without an address.
+    """
+    if address is None:
+        if any(others.values()):
+            raise ConfigError("There are options for the live page but no address. Give --serve HOST:PORT as well.")
+        return None
+    from fer_edge_runtime.sinks.page import page_options
+
+    return page_options(address, **others)
 
 
 def mqtt_options(url: str | None, **others: Any) -> MqttOptions | None:

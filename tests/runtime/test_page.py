@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 
 from fer_edge_runtime.errors import ConfigError, OutputError
+from fer_edge_runtime.service.access import Access
+from fer_edge_runtime.service.address import parse_address
+from fer_edge_runtime.service.limits import Limits
 from fer_edge_runtime.sinks import open_sinks
-from fer_edge_runtime.sinks.page import MAX_CONNECTIONS, MAX_VIEWERS, PageSink, parse_address
+from fer_edge_runtime.sinks.page import PageOptions, PageSink
 from fer_edge_runtime.types import Face, Frame, FrameResult
 
 
@@ -53,7 +56,7 @@ class Feeder:
 
 @pytest.fixture
 def page():
-    with PageSink(port=0) as sink:
+    with PageSink(PageOptions(port=0)) as sink:
         yield sink
 
 
@@ -114,7 +117,9 @@ def test_page_is_self_contained(page):
 
 
 def test_state_is_empty_before_the_first_frame_and_full_after(page):
-    assert json.loads(get(page, "/state.json")[1]) == {"running": True, "faces": []}
+    assert json.loads(get(page, "/state.json")[1]) == {
+        "faces": [], "running": True, "viewers": 0, "source_state": None,
+    }  # fmt: skip
     page.write(make_frame(3), make_result(3))
     state = json.loads(get(page, "/state.json")[1])
     assert (state["frame"], state["fps"], state["stages_ms"]) == (3, 15.0, {"detect": 4.25})
@@ -123,14 +128,14 @@ def test_state_is_empty_before_the_first_frame_and_full_after(page):
 
 
 def test_nothing_is_drawn_or_kept_without_a_viewer():
-    with open_sinks(labels=(), kind="live", serve="127.0.0.1:0") as sinks:
+    with open_sinks(labels=(), kind="live", serve=PageOptions(port=0)) as sinks:
         sinks.write(make_frame(), make_result())
         assert sinks.draw_ms == 0
         assert sinks.describe()[0].startswith("http://127.0.0.1:")
 
 
 def test_snapshot_and_stream_show_the_annotated_frame():
-    with open_sinks(labels=(), kind="live", serve="127.0.0.1:0") as sinks:
+    with open_sinks(labels=(), kind="live", serve=PageOptions(port=0)) as sinks:
         url = sinks.describe()[0]
         with Feeder(sinks):
             with urllib.request.urlopen(url + "frame.jpg", timeout=10) as answer:  # noqa: S310
@@ -174,11 +179,12 @@ def test_page_on_loopback_answers_only_to_loopback_names(page, host, expected):
 
 def test_page_knows_get_and_head_only(page):
     assert status(page, "/", method="HEAD") == 200
-    assert status(page, "/", method="POST") == 501
+    assert status(page, "/", method="POST") == 405
+    assert status(page, "/", method="BREW") == 405
 
 
 def test_viewers_are_bounded_and_leave_room_when_they_go(page):
-    streams = [socket.create_connection(("127.0.0.1", page.port), timeout=10) for _ in range(MAX_VIEWERS)]
+    streams = [socket.create_connection(("127.0.0.1", page.port), timeout=10) for _ in range(Limits().viewers)]
     for stream in streams:
         stream.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert stream.recv(17).startswith(b"HTTP/1.1 200")
@@ -206,16 +212,17 @@ class Drawn:
         self.page.write(frame, result)
 
 
-def test_connections_are_bounded(page):
-    idle = [socket.create_connection(("127.0.0.1", page.port), timeout=10) for _ in range(MAX_CONNECTIONS)]
-    with socket.create_connection(("127.0.0.1", page.port), timeout=10) as extra:
-        assert extra.recv(1) == b""
-    for connection in idle:
-        connection.close()
+def test_connections_are_bounded():
+    with PageSink(PageOptions(port=0, limits=Limits(connections=4))) as page:
+        idle = [socket.create_connection(("127.0.0.1", page.port), timeout=10) for _ in range(4)]
+        with socket.create_connection(("127.0.0.1", page.port), timeout=10) as extra:
+            assert extra.recv(1) == b""
+        for connection in idle:
+            connection.close()
 
 
 def test_close_dismisses_viewers_and_frees_the_port():
-    page = PageSink(port=0)
+    page = PageSink(PageOptions(port=0))
     with socket.create_connection(("127.0.0.1", page.port), timeout=10) as stream:
         stream.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert stream.recv(17).startswith(b"HTTP/1.1 200")
@@ -223,29 +230,30 @@ def test_close_dismisses_viewers_and_frees_the_port():
         page.close()
         while stream.recv(4096):
             pass
-    PageSink(port=page.port).close()
+    PageSink(PageOptions(port=page.port)).close()
 
 
 def test_taken_port_is_explained(page):
     with pytest.raises(OutputError, match=rf"port {page.port} is taken\. Choose another: --serve 127\.0\.0\.1:"):
-        PageSink(port=page.port)
+        PageSink(PageOptions(port=page.port))
 
 
 @pytest.mark.parametrize("host", ["192.0.2.55", "no such host.invalid"])
 def test_address_of_another_machine_is_explained(host):
     with pytest.raises(OutputError, match=r"cannot be served on .*127\.0\.0\.1"):
-        PageSink(host, 0)
+        PageSink(PageOptions(host, 0))
 
 
 def test_page_on_the_network_says_who_can_see_it():
-    with PageSink("0.0.0.0", 0) as page:  # noqa: S104
-        assert "open to everybody" in page.describe()
+    with PageSink(PageOptions("0.0.0.0", 0, Access("sixteen-letters!"))) as page:  # noqa: S104
+        assert "asks for the token" in page.describe()
         assert "0.0.0.0" not in page.url  # noqa: S104
-        assert status(page, "/state.json", host="my-pi.local") == 200
+        assert status(page, "/healthz", host="my-pi.local") == 200
+        assert status(page, "/state.json", host="my-pi.local") == 401
 
 
 def test_vanished_viewer_makes_no_noise(capfd):
-    with open_sinks(labels=(), kind="live", serve="127.0.0.1:0") as sinks, Feeder(sinks):
+    with open_sinks(labels=(), kind="live", serve=PageOptions(port=0)) as sinks, Feeder(sinks):
         port = int(sinks.describe()[0].rsplit(":", 1)[1].rstrip("/"))
         with socket.create_connection(("127.0.0.1", port), timeout=10) as stream:
             stream.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")

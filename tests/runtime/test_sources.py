@@ -19,6 +19,7 @@ from scripted import ScriptedCapture, picture
 
 from fer_edge_runtime.errors import ConfigError, SourceError
 from fer_edge_runtime.sinks import open_sinks
+from fer_edge_runtime.sinks.page import PageOptions
 from fer_edge_runtime.sources import DEMO_CLIP, display_url, open_source
 from fer_edge_runtime.sources.base import display_name
 from fer_edge_runtime.sources.camera import PiCapture, check_device, pi_hint
@@ -236,7 +237,7 @@ def test_finite_video_behind_http_loses_no_frame(tmp_path):
 
 def test_live_page_of_another_run_can_be_a_source():
     stop = threading.Event()
-    with open_sinks(labels=(), kind="live", serve="127.0.0.1:0") as sinks:
+    with open_sinks(labels=(), kind="live", serve=PageOptions(port=0)) as sinks:
 
         def feed():
             with open_source("test-pattern:160x120@30", stop=stop) as pattern:

@@ -15,6 +15,8 @@ from fer_edge_runtime.types import Frame, FrameResult, SourceKind
 
 if TYPE_CHECKING:
     from fer_edge_runtime.sinks.broker import MqttOptions
+    from fer_edge_runtime.sinks.page import PageOptions
+    from fer_edge_runtime.sources.health import SourceHealth
 
 __all__ = ["ClosedPipe", "Sink", "Sinks", "open_sinks"]
 
@@ -29,7 +31,8 @@ def open_sinks(
     csv: str | None = None,
     save: str | None = None,
     show: bool = False,
-    serve: str | None = None,
+    serve: PageOptions | None = None,
+    health: Callable[[], SourceHealth] | None = None,
     mqtt: MqttOptions | None = None,
     stop: threading.Event | None = None,
     say: Callable[[str], None] | None = None,
@@ -45,7 +48,8 @@ def open_sinks(
         csv: path of a CSV file, or ``-``.
         save: path of an annotated picture or video, or a folder.
         show: a window.
-        serve: ``HOST:PORT`` of the live page.
+        serve: where and for whom the live page is.
+        health: of the source, for the page.
         mqtt: which broker, as whom, what.
         stop: ends the waiting for a key in the window, for the broker or for a pipe's reader.
         say: takes what a sink has to tell people while it runs, from any thread.
@@ -61,9 +65,9 @@ def open_sinks(
     sinks = Sinks()
     try:
         if serve is not None:
-            from fer_edge_runtime.sinks.page import PageSink, parse_address
+            from fer_edge_runtime.sinks.page import PageSink
 
-            sinks.add(PageSink(*parse_address(serve)))
+            sinks.add(PageSink(serve, health=health))
         if mqtt is not None:
             from fer_edge_runtime.sinks.mqtt import MqttSink
 

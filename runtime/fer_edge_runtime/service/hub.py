@@ -1,4 +1,4 @@
-"""The latest annotated frame, shared by the frame loop and the viewers of the page."""
+"""The latest annotated frame, between the frame loop and the page's server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_SIDE = 1280
 
 
 class Hub:
-    """One writer, several viewers; a picture is encoded once, in a viewer's thread, and only when there is one."""
+    """One writer, one thread that encodes each picture once for all viewers, and only when there is one."""
 
     def __init__(self) -> None:
         """No frame yet."""
@@ -71,11 +71,18 @@ class Hub:
         with self._changed:
             admitted = self._viewers < limit
             self._viewers += admitted
+            self._changed.notify_all()
         try:
             yield admitted
         finally:
             with self._changed:
                 self._viewers -= admitted
+
+    def wait_viewer(self) -> bool:
+        """Until somebody wants pictures; False when the hub closes instead."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._viewers > 0)
+            return not self._closed
 
     def wait_jpeg(self, after: int, timeout_s: float) -> tuple[int, bytes] | None:
         """The number and JPEG of a frame newer than ``after``; None when none comes in time or the hub closes."""
