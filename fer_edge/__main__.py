@@ -28,6 +28,10 @@ def main() -> None:
         if os.environ.get("FER_EDGE_DEBUG"):
             raise
         _complain(str(error))
+        if arguments[:1] == ["run"]:
+            from fer_edge.startup import leave
+
+            leave(error.exit_code)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         _complain("interrupted")

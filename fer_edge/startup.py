@@ -28,13 +28,13 @@ def loaded() -> None:
     gc.enable()
 
 
-def leave() -> NoReturn:
-    """End with exit code 0 without taking the interpreter apart.
+def leave(code: int = 0) -> NoReturn:
+    """End with this exit code without taking the interpreter apart.
 
     Everything was closed and written before; only memory is left to free, which the system does faster. A capture thread
-    that hangs in a camera's driver cannot hold the process back either.
+    that hangs in a camera's driver cannot hold the process back either, nor abort it when the interpreter goes away under it.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    os._exit(0)
+    os._exit(code)
