@@ -2,6 +2,10 @@
 
 import itertools
 import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import pytest
@@ -108,3 +112,43 @@ def test_run_that_shall_end_ends_with_an_error_when_the_camera_fails(camera, arg
     assert len(errors) == 1
     assert any(word in errors[0] for word in words.split("|"))
     assert not any("Trying again" in line for line in run.said)
+
+
+@pytest.fixture
+def rtsp_camera():
+    """Starts and kills a real RTSP server, always at the same address."""
+    pytest.importorskip("rtsp", reason="rtsp-rs, an RTSP server, is not installed here")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = []
+
+    def start():
+        command = [sys.executable, str(Path(__file__).with_name("rtsp_camera.py")), str(port)]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL))
+        assert int(running[-1].stdout.readline()) == 30
+        return f"rtsp://127.0.0.1:{port}/stream", running[-1].kill
+
+    yield start
+    for server in running:
+        server.kill()
+        server.communicate()
+
+
+@pytest.mark.slow
+def test_rtsp_server_that_is_killed_and_started_again_is_found_again(rtsp_camera):
+    url, kill = rtsp_camera()
+    with Run("--source", url, "--stall-after", 2) as run:
+        run.sees(5)
+        kill()
+        run.hears("Trying again in")
+        rtsp_camera()
+        run.hears("pictures again after")
+        run.sees(5)
+        code, took_s = run.ends(signal.SIGTERM)
+    assert (code, took_s < 2) == (0, True), run.said
+    frames = [record["frame"] for record in run.records]
+    assert all(a < b for a, b in itertools.pairwise(frames))
+    tracks = {face["track"] for record in run.records for face in record["faces"]}
+    assert {1, 2} <= tracks
+    assert "1 reconnect" in "\n".join(run.said)

@@ -172,7 +172,10 @@ def _open_stream(url: str, name: str) -> Capture:
 
     quiet_opencv()
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
-    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+    try:
+        capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
+    except cv2.error as error:  # may quote the address with its password
+        raise SourceError(f"{name}: OpenCV refuses this address; write it as scheme://host/path.") from error
     if not capture.isOpened():
         capture.release()
         raise SourceError(
