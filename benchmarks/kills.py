@@ -305,6 +305,10 @@ def run_all(
     kills: int, seed: int, jobs: int = 1, *, report: Callable[[int, Outcome], None] | None = None
 ) -> list[Outcome]:
     """Look how fast an undisturbed run is, then do all kills; signals take turns. Outcomes come in order."""
+    if (
+        signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    ):  # in the background of a shell, and its children would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     dice = random.Random(seed)
     cases = [random_case(dice, SIGNALS[i % len(SIGNALS)]) for i in range(kills)]
     with tempfile.TemporaryDirectory(prefix="fer-edge-kills-") as place:

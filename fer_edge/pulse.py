@@ -47,7 +47,8 @@ class Pulse:
         if latest is None or health.state is not SourceState.RUNNING:
             return f"{health.state.replace('_', ' ')}{f': {health.reason}' if health.reason else ''}"
         faces = len(latest.faces)
-        return f"{latest.fps:.1f} frames/s, {faces} face{'s' * (faces != 1)}, {health.frames} frames"
+        rate = f"{latest.fps:.1f} frames/s, " if latest.fps else ""
+        return f"{rate}{faces} face{'s' * (faces != 1)} in frame {latest.frame}"
 
     def __enter__(self) -> Self:
         """The pulse itself."""

@@ -173,7 +173,7 @@ def test_run_says_ready_after_its_first_frame_then_lives_then_stops(manager, sta
         beat = manager.hear(10)
         assert beat["WATCHDOG"] == "1"
         assert "READY" not in beat
-    assert "frames/s, 0 faces" in beat["STATUS"]
+    assert "frames/s, 0 faces in frame" in beat["STATUS"]
     process.send_signal(signal.SIGTERM)
     heard = manager.hear_until("STOPPING")
     assert heard[-1]["STOPPING"] == "1"
@@ -184,7 +184,7 @@ def test_status_holds_no_label(manager, start):
     start("--source", "demo", "--json", os.devnull)
     heard = manager.hear_until("STOPPING")
     assert heard[0]["READY"] == "1"
-    assert "1 face," in heard[0]["STATUS"]
+    assert "1 face in frame 0" in heard[0]["STATUS"]
     assert not [message for message in heard if "happy" in message["STATUS"]]
 
 

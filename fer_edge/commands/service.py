@@ -1,0 +1,59 @@
+"""``fer-edge service unit``: print a systemd unit for a run."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from fer_edge.__main__ import complete
+from fer_edge.unit import OUTPUTS, Plan, planned, unit_text
+from fer_edge_runtime.errors import ConfigError
+
+
+def unit_command(run_command: Any, arguments: list[str], *, name: str, watchdog_s: int, memory: str) -> None:
+    """Check the run's options as the run itself would, and print the unit.
+
+    Args:
+        run_command: the click command of ``fer-edge run``.
+        arguments: its options.
+        name: of the service.
+        watchdog_s: seconds of silence after which it is restarted.
+        memory: limit, such as ``400M``.
+
+    Raises:
+        ConfigError: a name, limit or option cannot be used in a service.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
+        raise ConfigError(
+            f"'{name}' cannot name a service. Use lower-case letters, digits and '-', such as fer-edge-door."
+        )
+    if not re.fullmatch(r"[1-9][0-9]*[KMG]", memory):
+        raise ConfigError(f"'{memory}' is no limit of memory. Write it such as 400M or 1G.")
+    arguments = complete(["run", *arguments])[1:]
+    values = run_command.make_context("run", list(arguments)).params
+    if (values["camera"] is None) == (values["source"] is None):
+        raise ConfigError(
+            "A service needs one of --camera and --source. Give the options of the run, such as --camera 0."
+        )
+    if values["show"]:
+        raise ConfigError("A service has no screen. Give --serve 127.0.0.1:8080 in the place of --show.")
+    sys.stdout.write(unit_text(planned(Plan(name, tuple(arguments), values, watchdog_s, memory), Path.cwd())))
+    for line in _advice(name, values):
+        sys.stderr.write(f"{line}\n")
+
+
+def _advice(name: str, values: dict[str, Any]) -> list[str]:
+    lines = [
+        f"Install it: fer-edge service unit … | sudo tee /etc/systemd/system/{name}.service",
+        f"Start it:   sudo systemctl daemon-reload && sudo systemctl enable --now {name}",
+        f"Watch it:   systemctl status {name}; journalctl -u {name} -f",
+    ]
+    files = [f"--{option}" for option in OUTPUTS if values[option] not in (None, "-")]
+    if files:
+        lines.append(
+            f"Note: every start writes {' and '.join(files)} anew, under a temporary name until the service stops. For results that "
+            "outlive a restart use --json without a path (the journal keeps them) or --mqtt."
+        )
+    return lines
