@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from fer_edge_runtime.errors import SourceError
 from fer_edge_runtime.notify import Notifier
 from fer_edge_runtime.sources import SourceState
 
@@ -37,9 +38,19 @@ class Pulse:
         self.idle()
 
     def idle(self) -> None:
-        """The loop waits for a picture and is well."""
-        if self._notifier is not None:
-            self._notifier.beat(self._status)
+        """The loop waits for a picture and is well.
+
+        Raises:
+            SourceError: only a new process can get the camera back, and there is a service manager to start one.
+        """
+        if self._notifier is None:
+            return
+        self._notifier.beat(self._status)
+        if self._source.health().wedged:
+            raise SourceError(
+                f"{self._source.name}: its driver hangs and keeps the device. This process ends, so that the service manager "
+                "starts another one."
+            )
 
     def _status(self) -> str:
         """Rate and number of faces, without labels: a service's status is for everybody who has an account."""

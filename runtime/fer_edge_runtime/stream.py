@@ -82,6 +82,8 @@ class StreamRecognizer:
         self._seen += 1
         end = self._clock()
         stages["total"] = (end - begin) * 1e3
+        if frame.captured_s is not None:
+            stages["latency"] = (time.monotonic() - frame.captured_s) * 1e3
         return FrameResult(frame.source, frame.index, frame.time_s, tuple(faces), stages, self._rate.tick(end))
 
     def _forget(self, segment: int) -> None:

@@ -79,6 +79,7 @@ class Frame:
         time_s: seconds since the source's first frame; for a file, its presentation time.
         source: name for people and logs; never holds a password.
         segment: number of the unbroken run of frames that it belongs to; a new one begins after a gap and with another size.
+        captured_s: when a live source gave it, on the monotonic clock; None for files.
     """
 
     image: Image
@@ -86,6 +87,7 @@ class Frame:
     time_s: float
     source: str
     segment: int = 0
+    captured_s: float | None = None
 
 
 class FrameResult(NamedTuple):
@@ -93,7 +95,8 @@ class FrameResult(NamedTuple):
 
     Attributes:
         faces: the faces, largest first.
-        stages_ms: milliseconds per stage, in the order they ran (``detect``, ``align``, ``classify``, ``track``, …).
+        stages_ms: milliseconds per stage, in the order they ran (``detect``, ``align``, ``classify``, ``track``, …); ``total`` of
+            these, and for live sources ``latency``, from the capture to the labels.
         fps: frames per second over the last second or so; 0 until it is known.
     """
 

@@ -424,6 +424,41 @@ def test_face_after_a_gap_is_another_one(recognizer, astronaut):
     assert tracks == [1, 1, 1, 1, 2, 2, 3]
 
 
+def test_latency_runs_from_the_capture_and_only_for_live_sources(recognizer, astronaut):
+    stream = StreamRecognizer(recognizer, "live")
+    with live(ScriptedCapture(then="run")) as source:
+        frame = next(source.frames())
+    assert 0 <= time.monotonic() - frame.captured_s < 5
+    late = replace(frame, captured_s=time.monotonic() - 2.0)
+    assert 2000 <= stream.process(late).stages_ms["latency"] < 4000
+    assert "latency" not in stream.process(Frame(astronaut, 1, 0.1, "film")).stages_ms
+
+
+def test_driver_that_never_lets_go_ends_the_run_only_where_somebody_starts_it_again(monkeypatch, tmp_path):
+    from fer_edge.pulse import Pulse
+    from fer_edge_runtime.notify import Notifier
+    from fer_edge_runtime.sources import health
+
+    monkeypatch.setattr(health, "WEDGED_S", 0.5)
+    hang = threading.Event()
+    with live(ScriptedCapture([picture(), hang]), SourceError("porch: busy")) as source:
+        alone = Pulse(source, lambda result: None, None)
+        begun_s = time.monotonic()
+
+        def idle():
+            alone.idle()
+            if time.monotonic() - begun_s > 1:
+                source.close()
+
+        assert len(list(source.frames(on_idle=idle))) == 1
+        assert source.health().abandoned == 1
+    with live(ScriptedCapture([picture(), hang]), SourceError("porch: busy")) as source:
+        watched = Pulse(source, lambda result: None, Notifier(str(tmp_path / "manager"), watchdog_s=None))
+        with watched, pytest.raises(SourceError, match="porch: its driver hangs and keeps the device"):
+            list(source.frames(on_idle=watched.idle))
+    hang.set()
+
+
 @pytest.mark.parametrize("size", [(64, 128), (200, 100), (50, 50), (97, 129)])
 def test_saved_video_keeps_its_size_and_the_shape_of_what_is_in_it(tmp_path, size):
     path = tmp_path / "out.avi"

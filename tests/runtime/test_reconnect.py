@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scripted import picture
 
 from fer_edge_runtime.sources.frozen import FreezeDetector, same
-from fer_edge_runtime.sources.health import SourceState
+from fer_edge_runtime.sources.health import SourceHealth, SourceState
 from fer_edge_runtime.sources.reconnect import LONGEST_RETRY_S, Backoff, Connection, LiveOptions
 
 
@@ -157,6 +157,25 @@ def test_frozen_picture_is_a_stall_that_is_said_once(connect, clock, said):
     assert len(said) == 2
     assert "not one bit of the picture has changed for 10 s" in said[0]
     assert said[1] == "porch: the picture changes again after 30 s."
+
+
+def test_freezing_all_night_is_counted_but_not_spoken_of_all_night(connect, clock, said):
+    connection = connect()
+    for _ in range(100):
+        connection.picture(clock.now)
+        clock.now += 10
+        connection.freeze(10.0)
+    assert connection.frozen == 100
+    assert len(said) == 10
+
+
+def test_only_a_driver_that_keeps_the_device_for_minutes_asks_for_a_new_process():
+    away = SourceHealth(SourceState.RECONNECTING, since_frame_s=301, abandoned=1)
+    assert away.wedged
+    assert not away._replace(abandoned=0).wedged, "unplugged for long is no reason"
+    assert not away._replace(since_frame_s=299).wedged
+    assert not away._replace(since_frame_s=None).wedged
+    assert not away._replace(state=SourceState.RUNNING).wedged
 
 
 def test_notes_are_said_once_and_not_without_end(connect, said):

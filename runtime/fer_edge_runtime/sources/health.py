@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 
 from fer_edge_runtime.types import Frame
 
+# A driver that has held a device for so long will not let go of it before the process ends.
+WEDGED_S = 300.0
+
 
 class SourceState(StrEnum):
     """Where a source is in its life; the values are what metrics and JSON show."""
@@ -57,6 +60,11 @@ class SourceHealth(NamedTuple):
     abandoned: int = 0
     reason: str = ""
     retry_in_s: float | None = None
+
+    @property
+    def wedged(self) -> bool:
+        """Whether only a new process can help: a thread hangs in the driver, keeps the device, and no picture came for minutes."""
+        return self.abandoned > 0 and self.state is SourceState.RECONNECTING and (self.since_frame_s or 0.0) > WEDGED_S
 
     def as_json(self) -> dict[str, Any]:
         """Plain values for JSON, seconds rounded to 0.01."""

@@ -240,7 +240,7 @@ class LiveSource(Source):
         self._first_s = shot.at_s if self._first_s is None else self._first_s
         return Frame(
             image=shot.image, index=self._before.frames + shot.number, time_s=shot.at_s - self._first_s, source=self.name,
-            segment=self._before.segments + shot.part,
+            segment=self._before.segments + shot.part, captured_s=shot.at_s,
         )  # fmt: skip
 
     def _why_late(self, session: Session) -> str:

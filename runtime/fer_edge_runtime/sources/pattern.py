@@ -73,7 +73,10 @@ class PatternSource(Source):
                 self.dropped += due - index
                 index = due
             time_s = index * self._period_s if self._period_s else index / UNPACED_FPS
-            yield Frame(image=self._draw(index, time_s), index=index, time_s=time_s, source=self.name)
+            yield Frame(
+                image=self._draw(index, time_s), index=index, time_s=time_s, source=self.name,
+                captured_s=started_s + time_s if self._period_s else None,
+            )  # fmt: skip
             index += 1
 
     def close(self) -> None:

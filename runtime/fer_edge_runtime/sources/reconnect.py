@@ -17,6 +17,8 @@ LONGEST_RETRY_S = 30.0
 STEADY_S = 30.0
 # After this share of ``stall_s`` a source is called stalled; nothing is done about it yet.
 _STALLED_SHARE = 0.4
+# A still scene in a thrifty stream may freeze all night.
+FREEZES_SAID = 5
 # A camera that changes its mind all day fills no disk with notes about it.
 MAX_NOTES = 16
 
@@ -135,7 +137,7 @@ class Connection:
             self.reconnects += self.has_run
             back = "pictures again" if self.has_run else "it is there,"
             self._say(f"{back} after {seconds(at_s - self._lost_s)}.")
-        elif self._is_frozen:
+        elif self._is_frozen and self.frozen <= FREEZES_SAID:
             self._say(f"the picture changes again after {seconds(self.since_s)}.")
         if self._steady_since_s is None:
             self._steady_since_s = at_s
@@ -159,6 +161,8 @@ class Connection:
         self._is_frozen = True
         self.frozen += 1
         self.reason = "the picture does not change"
+        if self.frozen > FREEZES_SAID:
+            return True
         self._say(
             f"not one bit of the picture has changed for {seconds(lasted_s)}: a frozen camera, a covered lens or a still "
             "screen. It is not looked at until it changes (--frozen-after 0 looks all the same)."
