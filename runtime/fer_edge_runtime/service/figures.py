@@ -22,6 +22,8 @@ _COUNTED = {
     "odd": "Pictures that could not be used.",
     "resized": "Times that the pictures changed their size.",
 }
+# A rate is of the past when no frame came for so long.
+STALE_S = 3.0
 
 
 class RunFigures:
@@ -67,10 +69,11 @@ class RunFigures:
 
     def text(self, viewers: int) -> str:
         """All of it for Prometheus."""
+        fps = self._fps if self.idle_s() < STALE_S else 0.0
         return "".join([
             family("fer_edge_frames_total", "counter", "Frames processed.", [((), self.frames)]),
             family("fer_edge_frames_with_faces_total", "counter", "Frames with a face.", [((), self._with_faces)]),
-            family("fer_edge_fps", "gauge", "Frames a second, over the last second or so.", [((), self._fps)]),
+            family("fer_edge_fps", "gauge", "Frames a second, over the last second or so.", [((), fps)]),
             family("fer_edge_idle_seconds", "gauge", "Seconds since the last frame.", [((), self.idle_s())]),
             family("fer_edge_viewers", "gauge", "Viewers of the live stream.", [((), viewers)]),
             self._faces.text(), self._stages.text(), self._source_text(),
