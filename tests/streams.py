@@ -18,14 +18,14 @@ class Camera:
     """Serves moving JPEGs at one address; ``unplug`` and ``plug_in`` as often as wanted.
 
     Attributes:
-        mode: ``run``; ``hang`` says nothing more; ``freeze`` repeats a picture; ``garbage`` sends what is no JPEG.
+        mode: ``run``; ``mute`` accepts and never answers; ``hang`` says nothing more; ``freeze`` repeats a picture; ``garbage`` sends what is no JPEG.
         size: (width, height) of the pictures.
     """
 
     def __init__(self, image, *, fps=20, size=(320, 320), port=0):
         self.mode, self.size, self.fps = "run", size, fps
         self._image, self._port, self._sent = image, port, 0
-        self._unplugged = threading.Event()
+        self._unplugged, self._visited = threading.Event(), threading.Event()
         self._server = None
         self._connections = []
         self.plug_in()
@@ -59,11 +59,19 @@ class Camera:
 
     def unplug(self):
         self._unplugged.set()
+        self.mode = "run"
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
+    def wait_for_guest(self):
+        """Until somebody has asked for the stream."""
+        assert self._visited.wait(DEADLINE_S)
+
     def _serve(self, handler):
+        self._visited.set()
+        while self.mode == "mute" and not self._unplugged.wait(0.05):
+            pass
         handler.send_response(200)
         handler.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         handler.end_headers()

@@ -92,6 +92,15 @@ def test_camera_is_waited_for_when_asked_and_its_service_ends_at_once(camera):
     assert run.records[0]["time_s"] == 0.0
 
 
+@pytest.mark.parametrize("arguments", [[], ["--wait-for-source"]])
+def test_signal_ends_a_run_whose_camera_never_answers(camera, arguments):
+    camera.mode = "mute"
+    with Run("--source", camera.url, *arguments) as run:
+        camera.wait_for_guest()
+        code, took_s = run.ends(signal.SIGTERM)
+    assert (code, took_s < 2) == (0, True), (took_s, run.said)
+
+
 @pytest.mark.parametrize(
     ("arguments", "mode", "words"),
     [
