@@ -15,6 +15,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 
 def main() -> None:
     """Run the command line; every error we know becomes one sentence and its exit code."""
+    _fill_closed_streams()
     arguments = complete(sys.argv[1:])
     if arguments[:1] == ["run"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Until the command takes over, there is nothing to finish: Ctrl-C ends the process as SIGTERM does, without a
@@ -48,6 +49,17 @@ def main() -> None:
             f"{error.strerror}: {place}. Nothing was finished; free some space, or name another folder with TMPDIR."
         )
         sys.exit(OutputError.exit_code)
+
+
+def _fill_closed_streams() -> None:
+    """With ``2>&-`` and the like, the next file opened would get the stream's number, and a library's chatter with it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY if number < 2 else os.O_WRONLY)  # takes the lowest free number
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def complete(arguments: list[str]) -> list[str]:

@@ -35,6 +35,6 @@ def leave(code: int = 0) -> NoReturn:
     that hangs in a camera's driver cannot hold the process back either, nor abort it when the interpreter goes away under it.
     """
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, AttributeError):  # a closed one is None
             stream.flush()
     os._exit(code)

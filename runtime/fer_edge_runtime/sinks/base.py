@@ -107,6 +107,7 @@ class PartFile:
         """
         self.target = target
         self._stop = stop
+        self._size = 0
         try:
             if target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "")
@@ -149,8 +150,12 @@ class PartFile:
                 self.discard()
                 raise OutputError(f"{self.target}: this is the file being read. Choose another name for the output.")
 
-    def write(self, data: bytes) -> None:
-        """Write all of it.
+    def write(self, data: bytes, *, only_whole: bool = False) -> None:
+        """Write all of it, or, to a file, nothing.
+
+        Args:
+            data: to append.
+            only_whole: what was written before is of no use alone, so an error does not mention it.
 
         Raises:
             OutputError: the disk is full or gone.
@@ -162,7 +167,11 @@ class PartFile:
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise output_error(self.target, error, kept=None if self._direct else self.path) from error
+            if not self._direct:
+                with suppress(OSError):
+                    self._file.truncate(self._size)
+            raise output_error(self.target, error, kept=None if self._direct or only_whole else self.path) from error
+        self._size += len(data)
 
     @property
     def closed(self) -> bool:

@@ -86,9 +86,9 @@ class PictureSink(Sink):
         self._part = None
         part.guard(frame.source)
         try:
-            part.write(_encode(frame.image, part.target))
+            part.write(_encode(frame.image, part.target), only_whole=True)
             part.commit()
-        except OutputError:
+        except BaseException:
             part.discard()
             raise
         self._written.add(part.target)
