@@ -34,9 +34,9 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
-def write_results(name: str, values: dict[str, Any]) -> Path:
-    """Write ``benchmarks/results/<name>.json`` whole."""
-    target = RESULTS / f"{name}.json"
+def write_results(name: str, values: dict[str, Any], folder: Path = RESULTS) -> Path:
+    """Write ``benchmarks/results/<name>.json``, or the same in another folder, whole."""
+    target = folder / f"{name}.json"
     temporary = target.with_suffix(".part")
     temporary.write_text(json.dumps({"machine": describe_machine(), **values}, indent=1) + "\n")
     temporary.replace(target)
