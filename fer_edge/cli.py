@@ -558,6 +558,43 @@ def benchmark_limit(
     limit_command(bundle, rounds=rounds, as_json=json)
 
 
+@benchmark_app.command("peers")
+def benchmark_peers(
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|TOML",
+            help="fer, facex, or the .toml of your own; may be given more than once. All shipped ones otherwise.",
+        ),
+    ] = None,
+    cache: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Where each peer's virtual environment lies; fer's takes 8 GB.")
+    ] = Path("~/.cache/fer-edge/peers"),
+    data: Annotated[
+        Path | None, typer.Option(metavar="FER2013", help="Also accuracy, on PrivateTest of this data set.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns of every case.")] = 5,
+    frames: Annotated[int, typer.Option(min=1, max=90, help="Frames of each clip.")] = 30,
+    seconds: Annotated[float, typer.Option(min=0, help="A turn repeats each clip for so long; once at least.")] = 2.0,
+    one_core: Annotated[bool, typer.Option("--one-core", help="Also every case on a single core.")] = False,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds after which a silent peer is ended.")] = 180.0,
+    reference: Annotated[
+        str, typer.Option(metavar="NAME|TOML", help="What the others are compared with.")
+    ] = "fer-edge",
+    html: Annotated[Path | None, typer.Option(metavar="PAGE", help="Write a page with plots.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON on stdout.")] = False,
+) -> None:
+    """Install packages like `fer`, each into an environment of its own, and measure them beside fer-edge: start, memory, frames/s, accuracy."""
+    from fer_edge.commands.benchmark_peers import PeersOptions, peers_command
+
+    peers_command(
+        PeersOptions(
+            peers=peer or [], reference=reference, cache=cache, data=data, rounds=rounds, frames=frames, seconds=seconds, one_core=one_core,
+            timeout_s=timeout, html=html, json=json,
+        )
+    )  # fmt: skip
+
+
 @benchmark_app.command("accuracy")
 def benchmark_accuracy(
     data: Annotated[

@@ -246,6 +246,67 @@ def more_lost(values: dict[str, Any]) -> str:
     return " ".join(sentences)
 
 
+def peers_table() -> str:
+    """Whole packages side by side, by benchmarks/peers.py; a machine at work gives no figures for this table."""
+    values = measured("peers")
+    if values is None or values["machine_busy"]:
+        return NOT_MEASURED
+    clips = list(dict.fromkeys(name for case in values["cases"] for name in case["clips"]))
+    rows = [
+        f"| package | on disk | cold start | peak memory | {' | '.join(f'frames/s, {name}' for name in clips)} | PrivateTest |",
+        f"|---|---|---|---|{'---|' * len(clips)}---|",
+    ]
+    for case in values["cases"]:
+        rates = (f"{clip['frames_per_s']['median']:.1f} ({clip['faces_found']:.0%})" for clip in case["clips"].values())
+        rows.append(
+            f"| {case['name']} | {case['install']['size_bytes'] / 1e6:,.0f} MB | {case['cold_start_s']['median']:.2f} s | "
+            f"{case['peak_mib']['median']:.0f} MiB | {' | '.join(rates)} | {accuracy_of(values, case)} |"
+        )
+    machine, settings = values["machine"], values["settings"]
+    used = "; ".join(f"{case['name']}: `{case['words'].split(':')[0]}`" for case in values["cases"])
+    return (
+        "\n".join(rows)
+        + f"\n\n{used}. Versions: {peer_versions(values)}. Each in a clean environment; {settings['rounds']} rounds in rotating order, medians. Cold start: from "
+        "starting Python to the first labelled face, files cached. Frames/s end to end without decoding, the same frames for all; in brackets the "
+        f"share of the faces that were found. {machine['cpu']}, {machine['cores']} cores, load {machine['before']['load_1min']}; "
+        f"{machine['before']['date'][:10]}. {goal_sentences(values)}"
+    )
+
+
+def accuracy_of(values: dict[str, Any], case: dict[str, Any]) -> str:
+    """A case's accuracy, which may be that of another case or stand in another file."""
+    cases = {other["name"]: other for other in values["cases"]}
+    found = cases.get(case["classifier_of"], case)["accuracy"]
+    if found and "file" in found:
+        models = {model["name"]: model for model in read(RESULTS / found["file"])["models"]}
+        found = models[found["model"]]["fer2013"]
+    return share(found)
+
+
+def peer_versions(values: dict[str, Any]) -> str:
+    """What each package runs on, once a package."""
+    shown = {}
+    for case in values["cases"]:
+        packages = case["install"]["packages"]
+        own = ("tensorflow", "torch", "ai-edge-litert", "opencv-contrib-python", "opencv-python-headless", "numpy")
+        parts = ", ".join(f"{name} {packages[name]}" for name in own if name in packages)
+        shown[case["peer"]] = (
+            f"{case['peer']} {packages.get(case['peer'], '')} ({parts}, Python {case['install']['python']})"
+        )
+    return "; ".join(shown.values())
+
+
+def goal_sentences(values: dict[str, Any]) -> str:
+    """Ratios to `fer` with its default detector, and whether the goals are met."""
+    sentences = []
+    for goal in values["goals"]:
+        found = goal["found"]
+        low, middle, high = (f"{found[key]:.3g}" for key in ("min", "median", "max"))
+        verdict = "met" if goal["met"] else "missed"
+        sentences.append(f"{goal['what']} {middle} × `fer`'s ({low} to {high}; goal {goal['asked']}, {verdict})")
+    return f"fer-edge against `fer` with its default detector: {'; '.join(sentences)}." if sentences else ""
+
+
 def boards_table() -> str:
     """An estimate, by benchmarks/boards.py."""
     values = read(RESULTS / "boards.json")
@@ -290,6 +351,7 @@ TABLES = {
     "flagships": flagships_table,
     "robustness": robustness_table,
     "boards": boards_table,
+    "peers": peers_table,
 }
 
 

@@ -1,13 +1,19 @@
-"""A case's worker process, seen from outside: ask it, and know when it died and of what."""
+"""A case's worker process, seen from outside: ask it, and know when it died and of what.
+
+A worker leads a process group of its own: whatever it started ends with it.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import select
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO, Any
 
 from fer_edge.benchmark.case import Case
@@ -15,6 +21,7 @@ from fer_edge_runtime.errors import FerEdgeError
 
 ANSWER_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 5.0
+OWN_WORKER = (sys.executable, "-P", "-m", "fer_edge.benchmark.worker")
 
 
 class WorkerError(FerEdgeError):
@@ -28,16 +35,20 @@ class WorkerError(FerEdgeError):
 class Worker:
     """A worker process; always end it with `close`."""
 
-    def __init__(self, *, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
+    def __init__(
+        self, command: Sequence[str] = OWN_WORKER, *, answer_timeout_s: float = ANSWER_TIMEOUT_S, environment: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         """Start the process; it does nothing until it is asked.
 
         Args:
+            command: of the process.
             answer_timeout_s: a worker that is silent for longer is ended.
+            environment: its variables; those of this process without any.
         """
         self._timeout_s = answer_timeout_s
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed in close()
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fer_edge.benchmark.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
+        self._process = subprocess.Popen(  # noqa: S603 the command is ours
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, env=environment, start_new_session=True,
         )  # fmt: skip
 
     @property
@@ -64,12 +75,15 @@ class Worker:
         except OSError:
             raise WorkerError(self._how_it_ended()) from None
         if not select.select([stdout], [], [], self._timeout_s)[0]:
-            self._process.kill()
+            self.kill()
             raise WorkerError(f"its process did not answer within {self._timeout_s:g} s and was ended")
         line = stdout.readline()
         if not line:
             raise WorkerError(self._how_it_ended())
-        answer: dict[str, Any] = json.loads(line)
+        answer = _parsed(line)
+        if answer is None:
+            self.kill()
+            raise WorkerError(f"its process was ended, because it answered something else than JSON: {line[:80]!r}")
         if "error" in answer:
             raise WorkerError(answer["error"], answer["exit_code"])
         return answer
@@ -82,16 +96,16 @@ class Worker:
                     pipe.close()
                 except OSError:
                     continue  # what was not sent yet cannot be sent any more
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self.kill()
+        self._process.wait()
         self._errors.close()
 
     def kill(self) -> None:
-        """End the process at once; `close` still has to follow."""
-        self._process.kill()
+        """End the process and all that it started at once; `close` still has to follow."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def _how_it_ended(self) -> str:
         code = self._process.wait()
@@ -102,3 +116,11 @@ class Worker:
             hint = "; perhaps memory ran out" if -code == signal.SIGKILL else ""
             return f"its process was ended by {signal.Signals(-code).name}{hint}{last}"
         return f"its process ended with exit code {code}{last}"
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -47,11 +47,12 @@ def face_of(frames: Iterable[Frame], detector: Detector) -> Image:
         name = frame.source
         found = detector.detect(frame.image)
         if found:
-            return _square(frame.image, found[0].box)
+            return square_around(frame.image, found[0].box)
     raise SourceError(f"{name}: no frame shows a face, so there is nothing to tile. Give a clip with a face to --clip.")
 
 
-def _square(image: Image, box: tuple[float, float, float, float]) -> Image:
+def square_around(image: Image, box: tuple[float, float, float, float]) -> Image:
+    """A box with its margin, made square: (S, S, 3) uint8, edges repeated where it leaves the picture."""
     x1, y1, x2, y2 = box
     side = round(max(x2 - x1, y2 - y1) * (1 + 2 * MARGIN))
     left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)

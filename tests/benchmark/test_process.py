@@ -1,8 +1,11 @@
 """Worker processes: real ones, killed and refused."""
 
 import os
+import re
 import signal
+import sys
 
+import psutil
 import pytest
 
 from fer_edge.benchmark.case import Case, make_cases
@@ -77,3 +80,16 @@ def test_cases_are_every_combination_once():
 
 def test_cases_without_an_engine_take_the_installed_ones():
     assert [case.engine for case in make_cases(["default"], [], ["cpu"], [1])] == ["litert", "onnx"]
+
+
+def test_worker_that_talks_something_else_is_ended_and_so_is_what_it_started():
+    script = "import subprocess, sys; p = subprocess.Popen(['sleep', '600']); print('pid', p.pid, flush=True); sys.stdin.read()"
+    worker = Worker([sys.executable, "-c", script])
+    try:
+        with pytest.raises(WorkerError, match=r"something else than JSON: b'pid \d+") as caught:
+            worker.ask("open")
+    finally:
+        worker.close()
+    (child,) = re.findall(r"pid (\d+)", str(caught.value))
+    _, alive = psutil.wait_procs([psutil.Process(int(child))] if psutil.pid_exists(int(child)) else [], timeout=5)
+    assert alive == []
