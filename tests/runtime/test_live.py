@@ -1,5 +1,6 @@
 """Live sources: cameras that misbehave by script, are lost and come back; what the frame loop sees of it."""
 
+import functools
 import itertools
 import os
 import threading
@@ -524,42 +525,60 @@ def test_opening_that_raises_anything_becomes_a_sentence():
 # Cameras that come back
 
 
-def test_camera_has_a_lasting_name_where_udev_gave_it_one(tmp_path):
-    by_id = tmp_path / "by-id"
-    by_id.mkdir()
-    for number in (0, 1, 2):
+@pytest.fixture
+def plug_in(tmp_path):
+    """Plays udev: a camera's device file, its links and its serial number, if it has one."""
+
+    def plug(number, *, port, serial=None):
         (tmp_path / f"video{number}").touch()
-    (by_id / "usb-Cam_1234-video-index0").symlink_to("../video0")
-    (by_id / "usb-Other-video-index0").symlink_to("../video2")
-    assert lasting_name(tmp_path / "video0", by_id=by_id).name == "usb-Cam_1234-video-index0"
-    assert lasting_name(tmp_path / "video1", by_id=by_id) is None
-    assert lasting_name(tmp_path / "video0", by_id=tmp_path / "none") is None
+        for kind, name in [
+            ("by-id", f"usb-Cam_{serial or 'twin'}-video-index0"),
+            ("by-path", f"usb-0:{port}-video-index0"),
+        ]:
+            link = tmp_path / "v4l" / kind / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"../../video{number}")
+        usb = tmp_path / "sys" / "usb" / port
+        (usb / f"{port}:1.0").mkdir(parents=True, exist_ok=True)
+        if serial:
+            (usb / "serial").write_text(serial)
+        device = tmp_path / "sys" / "class" / "video4linux" / f"video{number}"
+        device.mkdir(parents=True, exist_ok=True)
+        (device / "device").unlink(missing_ok=True)
+        (device / "device").symlink_to(usb / f"{port}:1.0")
+        return tmp_path / f"video{number}"
+
+    return plug
 
 
-def test_camera_that_comes_back_under_another_number_is_followed(tmp_path, monkeypatch):
+def test_camera_has_a_lasting_name_its_own_or_that_of_its_port(plug_in, tmp_path):
+    own, twin, other = plug_in(0, port="1", serial="42"), plug_in(2, port="2"), plug_in(4, port="3")
+    name = functools.partial(lasting_name, dev=tmp_path, sys_root=tmp_path / "sys")
+    assert name(own).name == "usb-Cam_42-video-index0"
+    assert name(twin).name == "usb-0:2-video-index0", "its by-id name leads to its twin"
+    assert name(other).name == "usb-0:3-video-index0"
+    assert name(tmp_path / "video1") is None
+    assert lasting_name(own, dev=tmp_path / "none", sys_root=tmp_path) is None
+
+
+def test_camera_that_comes_back_under_another_number_is_followed(plug_in, tmp_path, monkeypatch):
     from fer_edge_runtime.sources import camera
 
-    by_id, opened = tmp_path / "v4l" / "by-id", []
-    by_id.mkdir(parents=True)
-    (tmp_path / "video0").touch()
-    link = by_id / "usb-Cam-video-index0"
-    link.symlink_to("../../video0")
+    opened = []
     monkeypatch.setattr(camera, "DEV", tmp_path)
-    monkeypatch.setattr(camera, "BY_ID", by_id)
+    monkeypatch.setattr(camera, "SYS", tmp_path / "sys")
     monkeypatch.setattr(
-        camera,
-        "_open_device",
-        lambda device, name: opened.append(device if isinstance(device, int) else device.resolve().name),
+        camera, "_open_device", lambda at, name: opened.append(at if isinstance(at, int) else at.resolve().name)
     )
+    first = plug_in(0, port="1", serial="42")
     porch = camera._Camera(0, "porch")
     porch.open()
-    link.unlink()
-    (tmp_path / "video0").rename(tmp_path / "video4")
-    link.symlink_to("../../video4")
+    first.unlink()
     porch.open()
-    link.unlink()
+    plug_in(4, port="7", serial="42")
     porch.open()
-    assert opened == [0, "video4", 0]
+    assert opened == [0, 0, "video4"]
 
 
 @pytest.mark.camera

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OPEN_TIMEOUT_MS = 10_000
 READ_TIMEOUT_MS = 5_000
 DEV = Path("/dev")
-BY_ID = DEV / "v4l" / "by-id"
+SYS = Path("/sys")
 MODEL_FILE = Path("/proc/device-tree/model")
 
 
@@ -62,14 +62,19 @@ class _Camera:
         device = self._link if self._link is not None and self._link.exists() else self._device
         capture = _open_device(device, self._name)
         path = DEV / f"video{self._device}" if isinstance(self._device, int) else self._device
-        self._link = self._link or lasting_name(path, by_id=BY_ID)
+        self._link = self._link or lasting_name(path, dev=DEV, sys_root=SYS)
         return capture
 
 
-def lasting_name(device: Path, *, by_id: Path) -> Path | None:
-    """The link of ``/dev/v4l/by-id`` that leads to a device, which stays when the camera gets another number."""
+def lasting_name(device: Path, *, dev: Path = DEV, sys_root: Path = SYS) -> Path | None:
+    """The link in ``/dev/v4l`` that stays with a camera when it gets another number; None when udev made none.
+
+    That is its own name where it has a serial number. Without one, twins share that name, so it is the port it is plugged into.
+    """
+    interface = (sys_root / "class" / "video4linux" / device.resolve().name / "device").resolve()
+    kind = "by-id" if (interface.parent / "serial").is_file() else "by-path"
     try:
-        links = sorted(by_id.iterdir())
+        links = sorted((dev / "v4l" / kind).iterdir())
         return next((link for link in links if link.resolve() == device.resolve()), None)
     except OSError:
         return None

@@ -276,9 +276,8 @@ class LiveSource(Source):
             self._before = totals._replace(segments=totals.segments + (session.count > 0))
             self._session = None
             self._abandoned = [old for old in (*self._abandoned, session) if old.alive]
-            again = self._connection.lost(reason.removeprefix(f"{self.name}: "))
         self.dropped = totals.dropped
-        if not again:
+        if not self._connection.lost(reason.removeprefix(f"{self.name}: ")):
             raise SourceError(reason)
 
     def _wait_for_retry(self) -> None:

@@ -119,7 +119,8 @@ class Connection:
     @property
     def retry_in_s(self) -> float | None:
         """Seconds until the next try, 0 when it is due; None when none is waited for."""
-        return None if self._retry_at_s is None else max(0.0, self._retry_at_s - self._clock())
+        at_s = self._retry_at_s
+        return None if at_s is None else max(0.0, at_s - self._clock())
 
     @property
     def has_run(self) -> bool:
@@ -171,6 +172,8 @@ class Connection:
 
     def lost(self, reason: str) -> bool:
         """It failed; True when it will be tried again, False when the run has to end with this reason."""
+        if self._state is SourceState.ENDED:
+            return True
         now_s = self._clock()
         self.reason = reason
         if not (self._options.reconnect if self.has_run else self._options.wait):
