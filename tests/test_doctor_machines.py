@@ -193,6 +193,12 @@ def test_container_may_take_what_its_group_allows_and_what_files_hold_is_free(tm
     assert "limit" in check.remedy
 
 
+def test_memory_of_the_doctor_itself_will_be_free(tmp_path):
+    host = board(tmp_path, free_mib=100)
+    put(tmp_path, "proc/self/status", f"Name:\tpython\nVmRSS:\t{90 * 1024} kB\nRssAnon:\t   {40 * 1024} kB")
+    assert read_budget(host).available == 140
+
+
 def test_limit_of_a_group_above_counts(tmp_path):
     host = computer(tmp_path, "avx2")
     put(tmp_path, "proc/self/cgroup", "0::/system.slice/fer-edge.service")
@@ -211,6 +217,10 @@ def test_groups_of_the_first_version_are_read_and_their_no_limit_is_none(tmp_pat
 
 def test_machine_that_does_not_tell_its_memory_has_no_line(tmp_path):
     assert memory(Host(tmp_path), 100.0) is None
+
+
+def test_what_was_not_measured_is_no_reason_to_fail(tmp_path):
+    assert memory(board(tmp_path, free_mib=90), None).status == WARN
 
 
 # Cameras
@@ -298,6 +308,7 @@ def test_slow_machine_hears_what_helps():
     assert "4.2 frames/s with 1 face (measured), 2.0 frames/s with 4 (estimate)" in check.found
     assert "--detect-every 3" in check.remedy
     assert speed_check(slow._replace(fps=31.4, many_fps=12.0)).status == PASS
+    assert "load 7.3" in speed_check(slow._replace(load=7.3)).found
 
 
 def test_a_made_up_board_gets_a_whole_list_with_stable_keys(tmp_path):

@@ -40,4 +40,4 @@ def _line(check: Check) -> str:
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     status = f"\x1b[{_COLOURS[check.status]}m{check.status}\x1b[0m" if colour else check.status
     remedy = f"\n{'':{_FOUND_COLUMN}}→ {check.remedy}" if check.remedy else ""
-    return f"{status}  {check.id:<{_FOUND_COLUMN - 6}}{check.found}{remedy}"
+    return f"{status}  {check.id:<{_FOUND_COLUMN - 7}} {check.found}{remedy}"

@@ -29,6 +29,7 @@ class Speed(NamedTuple):
         detect_ms, face_ms: median milliseconds of the detector, and of what a further face costs.
         peak_mib: largest resident memory of this process so far; None where the kernel does not tell.
         runs_on: engine, version, delegate, threads.
+        load: processes that ran or waited in the minute before, when they were so many that they took time away; else None.
     """
 
     frames: int
@@ -38,6 +39,7 @@ class Speed(NamedTuple):
     face_ms: float
     peak_mib: float | None
     runs_on: str
+    load: float | None = None
 
 
 def measure_speed(model: str, seconds: float = SECONDS) -> Speed:
@@ -53,10 +55,14 @@ def measure_speed(model: str, seconds: float = SECONDS) -> Speed:
     import cv2
 
     from fer_edge.benchmark.bench import peak_mib
+    from fer_edge.benchmark.machine import BUSY_SHARE, read_state
+    from fer_edge_runtime.engines.select import available_cores
     from fer_edge_runtime.recognizer import Recognizer
     from fer_edge_runtime.sources.base import quiet_opencv
     from fer_edge_runtime.stream import STREAM_SCAN_EVERY
 
+    load = read_state().load_1min
+    busy = load is not None and load > BUSY_SHARE * available_cores()
     quiet_opencv()
     cv2.setNumThreads(1)  # as `fer-edge run` does
     recognizer = Recognizer.load(model, device="cpu", scan_every=STREAM_SCAN_EVERY)
@@ -75,7 +81,7 @@ def measure_speed(model: str, seconds: float = SECONDS) -> Speed:
     many_s = mean_s + (MANY_FACES - 1) * face_ms / 1e3
     detect_ms = median(stages["detect"] for stages in rows)
     runs_on = recognizer.engine.describe().line()
-    return Speed(len(rows), 1 / mean_s, 1 / many_s, detect_ms, face_ms, peak_mib(), runs_on)
+    return Speed(len(rows), 1 / mean_s, 1 / many_s, detect_ms, face_ms, peak_mib(), runs_on, load if busy else None)
 
 
 def _frames(recognizer: Recognizer) -> Iterator[tuple[dict[str, float], float]]:
@@ -103,9 +109,11 @@ def speed_check(speed: Speed) -> Check:
         f"about {_rate(speed.fps)} with 1 face (measured), {_rate(speed.many_fps)} with {MANY_FACES} (estimate); detector "
         f"{speed.detect_ms:.1f} ms, {speed.face_ms:.1f} ms a face, on {speed.runs_on}"
     )
+    if speed.load is not None:
+        found += f". Other work ran on this machine (load {speed.load:.1f}): an idle one is faster"
     values = {
         "frames_per_s": round(speed.fps, 2), f"frames_per_s_{MANY_FACES}_faces_estimate": round(speed.many_fps, 2),
-        "detect_ms": round(speed.detect_ms, 3), "face_ms": round(speed.face_ms, 3), "frames": speed.frames,
+        "detect_ms": round(speed.detect_ms, 3), "face_ms": round(speed.face_ms, 3), "frames": speed.frames, "load": speed.load,
     }  # fmt: skip
     remedy = "Use --detect-every 3, --detector short (faces within 2 m) or --largest." if slow else ""
     return Check("speed", WARN if slow else PASS, found, remedy, values)
