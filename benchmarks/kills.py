@@ -167,6 +167,9 @@ class Watched:
             self.process.kill()
             for reader in self._readers:
                 reader.join()
+            for stream in (self.process.stdout, self.process.stderr):
+                if stream is not None:
+                    stream.close()
 
 
 def run_case(case: Case, folder: Path, pace: Pace) -> Outcome:

@@ -152,6 +152,7 @@ class VideoSink(Sink):
             self._part.keep()
             raise OutputError(f"{target}: a video needs an ordinary file, which can be rewound.")
         self._writer: cv2.VideoWriter | None = None
+        self._backend = 0
         self._size = (0, 0)
         self._failed = False
 
@@ -186,10 +187,12 @@ class VideoSink(Sink):
         # mp4v stores even sizes only; OpenCV would cut the odd line off without a word.
         self._size = (max(2, image.shape[1] // 2 * 2), max(2, image.shape[0] // 2 * 2))
         code = cv2.VideoWriter.fourcc(*VIDEO_CODECS[self._part.target.suffix.lower()])
-        writer = cv2.VideoWriter(str(self._part.path.absolute()), cv2.CAP_FFMPEG, code, self._fps, self._size)
+        self._backend = cv2.CAP_FFMPEG
+        writer = cv2.VideoWriter(str(self._part.path.absolute()), self._backend, code, self._fps, self._size)
         if not writer.isOpened():
             writer.release()
             # OpenCV's own AVI writer, for builds without FFmpeg.
+            self._backend = cv2.CAP_ANY
             writer = cv2.VideoWriter(str(self._part.path.absolute()), code, self._fps, self._size)
         if not writer.isOpened():
             self._abort()
@@ -221,7 +224,7 @@ class VideoSink(Sink):
             return
         self._writer.release()
         self._writer = None
-        if self.frames and not _readable(self._part.path, self.frames):
+        if self.frames and not _readable(self._part.path, self.frames, self._backend):
             self._part.discard()
             raise OutputError(
                 f"{self._part.target}: the video was written but cannot be read back, so it was removed. Is the disk "
@@ -254,11 +257,14 @@ def _fit(image: Image, size: tuple[int, int]) -> Image:
     return canvas
 
 
-def _readable(path: Path, frames: int) -> bool:
-    """Whether a video opens, has about the frames written and shows the first one."""
+def _readable(path: Path, frames: int, backend: int) -> bool:
+    """Whether a video opens, has about the frames written and shows the first one.
+
+    By the backend that wrote it: another one prints what it finds in a broken file.
+    """
     import cv2
 
-    capture = cv2.VideoCapture(str(path.absolute()))
+    capture = cv2.VideoCapture(str(path.absolute()), backend)
     try:
         count = capture.get(cv2.CAP_PROP_FRAME_COUNT)
         return path.stat().st_size > 0 and capture.isOpened() and count >= 0.9 * frames - 1 and capture.read()[0]
