@@ -63,7 +63,11 @@ def _fill_closed_streams() -> None:
 
 
 def complete(arguments: list[str]) -> list[str]:
-    """Let ``fer-edge run --json`` and ``--csv`` without a path mean standard output, as ``--json -`` does."""
+    """Let ``fer-edge run --json`` and ``--csv`` without a path mean standard output, as ``--json -`` does, and
+    ``fer-edge annotate --ray`` without an address this machine's cluster, as ``--ray auto`` does.
+    """
+    if arguments[:1] == ["annotate"]:
+        return _complete_ray(arguments)
     if arguments[:1] != ["run"]:
         return arguments
     completed: list[str] = []
@@ -72,6 +76,18 @@ def complete(arguments: list[str]) -> list[str]:
         after = arguments[position + 1 : position + 2]
         if argument in ("--json", "--csv") and (not after or (after[0].startswith("-") and after[0] != "-")):
             completed.append("-")
+    return completed
+
+
+def _complete_ray(arguments: list[str]) -> list[str]:
+    import re
+
+    completed: list[str] = []
+    for position, argument in enumerate(arguments):
+        completed.append(argument)
+        after = arguments[position + 1 : position + 2]
+        if argument == "--ray" and not (after and re.fullmatch(r"auto|(ray://)?[\w.\[\]:-]+:\d+", after[0])):
+            completed.append("auto")
     return completed
 
 

@@ -262,6 +262,44 @@ def serve(
 
 
 @app.command()
+def annotate(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="SRC...", help="Pictures, videos, folders, 'patterns', s3:// or gs:// addresses.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="PARQUET", help="Table to write, such as results.parquet.")],
+    model: Annotated[str, typer.Option(help="Bundle folder or zip, or a name of fer-edge models list.")] = "default",
+    engine: Annotated[EngineName, typer.Option(help="Library that runs the model.")] = EngineName.auto,
+    detector: Annotated[str, typer.Option(help="Face detector: short, full or yunet:PATH.")] = "full",
+    min_face: Annotated[int, typer.Option(help="Smallest face, in pixels.")] = 24,
+    largest: Annotated[bool, typer.Option("--largest", help="Only the largest face.")] = False,
+    detect_every: Annotated[int, typer.Option(help="Videos: detect on every N-th frame, track in between.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=0, max=1000, help="Processes of one thread each; 0: one a core, as memory allows.")
+    ] = 0,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="[ADDRESS]", help="Work on a running Ray cluster: auto (without an address) or HOST:PORT."),
+    ] = None,
+    require_signature: Annotated[
+        Path | None, typer.Option(metavar="KEY.pub", help="Refuse a bundle that this key did not sign.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a finished table, or unfinished work of other settings.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the totals as JSON on stdout.")] = False,
+) -> None:
+    """Whole archives into one table, a row a face. Interrupted, the same command goes on; unreadable files are listed."""
+    from fer_edge.commands.annotate import AnnotateOptions, annotate_command
+
+    annotate_command(
+        AnnotateOptions(
+            sources=sources, out=out, model=model, engine=engine.value, detector=detector, min_face=min_face, largest=largest,
+            detect_every=detect_every, workers=workers, ray=ray, require_signature=require_signature, overwrite=overwrite, json=json,
+        )
+    )  # fmt: skip
+
+
+@app.command()
 def train(
     recipe: Annotated[str | None, typer.Argument(help="Name of a recipe, a .toml file, or the word compare.")] = None,
     runs: Annotated[list[Path] | None, typer.Argument(help="With compare: run folders.")] = None,

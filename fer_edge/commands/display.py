@@ -39,7 +39,7 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _stop_if_asked() -> None:
+def stop_if_asked() -> None:
     """A signal that came inside a library's callback, where Python ignores exceptions, counts at the next step."""
     if _asked_to_stop.is_set():
         raise KeyboardInterrupt
@@ -98,7 +98,7 @@ class Display:
 
     def say(self, sentence: str) -> None:
         """Print a line above the bar."""
-        _stop_if_asked()
+        stop_if_asked()
         self._console.print(sentence, soft_wrap=True, markup=False)
 
     def start(self, title: str, steps: int) -> None:
@@ -110,12 +110,12 @@ class Display:
 
     def step(self, loss: float, accuracy: float) -> None:
         """Advance it."""
-        _stop_if_asked()
+        stop_if_asked()
         self._progress.update(self._task, advance=1, note=f"loss {loss:.3f} accuracy {accuracy:.1%}")
 
     def progress(self, title: str, done: int, total: int) -> None:
         """Show how far a step is."""
-        _stop_if_asked()
+        stop_if_asked()
         if title != self._title:
             self.start(title, total)
         self._progress.update(self._task, completed=done)
