@@ -1,4 +1,4 @@
-"""What every turn of the frame loop does besides frames: the status line, and a sign of life to the service manager."""
+"""What every turn of the frame loop does besides frames: the status line, a sign of life to the service manager, a look at the heat."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from fer_edge.throttle_watch import ThrottleWatch
 from fer_edge_runtime.errors import SourceError
 from fer_edge_runtime.notify import Notifier
 from fer_edge_runtime.sources import SourceState
@@ -18,14 +19,22 @@ if TYPE_CHECKING:
 class Pulse:
     """Beats after a written frame and while a live source is waited for; nowhere else. As a context manager it says the end."""
 
-    def __init__(self, source: Source, show: Callable[[FrameResult], None], notifier: Notifier | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        show: Callable[[FrameResult], None],
+        notifier: Notifier | None,
+        warn: Callable[[str], None],
+    ) -> None:
         """Prepare.
 
         Args:
             source: whose state the status names.
             show: takes every result.
             notifier: the service manager's, if there is one.
+            warn: takes what people should know.
         """
+        self._throttling = ThrottleWatch(warn)
         self._source = source
         self._show = show
         self._notifier = notifier
@@ -35,6 +44,7 @@ class Pulse:
         """A frame was processed and written."""
         self._latest = result
         self._show(result)
+        self._throttling.look()
         self.idle()
 
     def idle(self) -> None:

@@ -22,6 +22,7 @@ HEAVY = (
     "paho",
     "cryptography",
 )
+SERVER = ("tornado", "asyncio", "ssl")
 RUNTIME = ("numpy", "cv2", "ai_edge_litert", "onnxruntime")
 
 
@@ -53,11 +54,13 @@ def test_importing_the_package_loads_nothing_else():
         ["benchmark", "accuracy", "--help"],
         ["benchmark", "limit", "--help"],
         ["models", "--help"],
+        ["serve", "--help"],
         ["models", "sign", "--help"],
+        ["service", "unit", "--help"],
     ],
 )
 def test_help_loads_neither_training_nor_runtime_libraries(arguments):
-    assert not modules_after("-m", "fer_edge", *arguments) & {*HEAVY, *RUNTIME}
+    assert not modules_after("-m", "fer_edge", *arguments) & {*HEAVY, *RUNTIME, *SERVER}
 
 
 def test_whole_run_on_the_cpu_loads_no_training_library(tmp_path):
@@ -67,6 +70,12 @@ def test_whole_run_on_the_cpu_loads_no_training_library(tmp_path):
     )  # fmt: skip
     assert "ai_edge_litert" in loaded
     assert not loaded & {*HEAVY, "onnxruntime"}
+
+
+def test_run_without_a_page_loads_no_server():
+    loaded = modules_after("-m", "fer_edge", "run", "--source", str(SAMPLES / "astronaut.jpg"), "--json", "-")
+    assert "ai_edge_litert" in loaded
+    assert not loaded & {*HEAVY, *SERVER}
 
 
 def test_public_names_are_what_the_readme_says():

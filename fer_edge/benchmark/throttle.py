@@ -60,13 +60,14 @@ def parse_throttled(text: str) -> int | None:
         return None
 
 
-def read_throttling(root: Path = Path("/")) -> Throttling:
+def read_throttling(root: Path = Path("/"), *, ask: bool = True) -> Throttling:
     """What the machine says now.
 
     Args:
         root: where ``sys`` lies; anything but ``/`` asks no program.
+        ask: a program may be asked, which takes its time.
     """
-    value = _firmware(root)
+    value = _firmware(root, ask=ask)
     if value is not None:
         flags = decode_throttled(value)
         bits = [bit for bit in range(value.bit_length()) if value >> bit & 1]
@@ -92,13 +93,13 @@ def throttled_between(before: Throttling, seen: list[Throttling], after: Throttl
     return list(dict.fromkeys(reasons))
 
 
-def _firmware(root: Path) -> int | None:
+def _firmware(root: Path, *, ask: bool) -> int | None:
     """The Raspberry Pi's flags, from the kernel or from its own tool."""
     try:
         return parse_throttled((root / FIRMWARE).read_text())
     except OSError:
         pass
-    tool = shutil.which("vcgencmd") if root == Path("/") else None
+    tool = shutil.which("vcgencmd") if ask and root == Path("/") else None
     if tool is None:
         return None
     try:

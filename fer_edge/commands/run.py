@@ -145,7 +145,7 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
             if options.mqtt:
                 console.say(f"MQTT: {places[1 if options.serve else 0]}")
             show = _picture_line(console) if pictures else console.status
-            with Pulse(source, show, notifier) as pulse:
+            with Pulse(source, show, notifier, console.warn) as pulse:
                 summary = run_loop(
                     source, stream, sinks, stop=stop, max_frames=options.max_frames, on_result=pulse.frame,
                     on_idle=pulse.idle,

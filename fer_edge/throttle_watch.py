@@ -1,0 +1,43 @@
+"""Say once in a run that the machine slows itself down, so that nobody looks for the reason elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+LOOK_EVERY_S = 30.0
+
+
+class ThrottleWatch:
+    """Looks now and then, from the frame loop: reading a few small files of the kernel, never asking a program."""
+
+    def __init__(
+        self, warn: Callable[[str], None], *, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """The first look comes after one interval, when a run is warm.
+
+        Args:
+            warn: takes the sentence.
+            root: where ``sys`` lies.
+            clock: seconds, monotonic.
+        """
+        self._warn = warn
+        self._root = root
+        self._clock = clock
+        self._due_s: float | None = clock() + LOOK_EVERY_S
+
+    def look(self) -> None:
+        """Look, when it is time, until there was something to say."""
+        now_s = self._clock()
+        if self._due_s is None or now_s < self._due_s:
+            return
+        from fer_edge.benchmark.throttle import read_throttling
+
+        found = read_throttling(self._root, ask=False)
+        self._due_s = now_s + LOOK_EVERY_S if found.known and not found.now else None
+        if found.now:
+            self._warn(
+                f"This machine slows itself down: {', '.join(found.now)}. Frames take longer; look at its power supply and "
+                "cooling, or lower the load with --detect-every 3 or --threads 1. This is said once."
+            )

@@ -1,0 +1,52 @@
+"""That a run says once when its machine slows down."""
+
+import pytest
+
+from fer_edge.benchmark.throttle import FIRMWARE
+from fer_edge.throttle_watch import LOOK_EVERY_S, ThrottleWatch
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A Raspberry Pi's file; a function that says its value, and one that lets time pass and gives what was said."""
+    file = tmp_path / FIRMWARE
+    file.parent.mkdir(parents=True)
+    file.write_text("0\n")
+    now, said = [0.0], []
+    watch = ThrottleWatch(said.append, root=tmp_path, clock=lambda: now[0])
+
+    def later(seconds):
+        now[0] += seconds
+        watch.look()
+        return said
+
+    return file.write_text, later
+
+
+def test_machine_that_is_well_is_not_mentioned_whatever_was_before(machine):
+    tell, later = machine
+    tell("50000\n")
+    assert later(LOOK_EVERY_S) == later(LOOK_EVERY_S) == []
+
+
+def test_throttling_is_said_once_and_seen_within_the_interval(machine):
+    tell, later = machine
+    assert later(LOOK_EVERY_S) == []
+    tell("50005\n")
+    assert later(LOOK_EVERY_S / 2) == []
+    assert len(later(LOOK_EVERY_S / 2)) == 1
+    assert len(later(LOOK_EVERY_S)) == 1
+    assert "under-voltage, throttled" in later(0)[0]
+    assert "since boot" not in later(0)[0]
+
+
+def test_machine_that_does_not_tell_is_not_asked_again(tmp_path):
+    now, said = [0.0], []
+    watch = ThrottleWatch(said.append, root=tmp_path, clock=lambda: now[0])
+    now[0] += LOOK_EVERY_S
+    watch.look()
+    (tmp_path / FIRMWARE).parent.mkdir(parents=True)
+    (tmp_path / FIRMWARE).write_text("5\n")
+    now[0] += LOOK_EVERY_S
+    watch.look()
+    assert said == []
