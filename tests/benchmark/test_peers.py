@@ -14,6 +14,7 @@ from tiny_peer import write_peer
 from fer_edge.benchmark.peers.accuracy import TestFaces as Faces
 from fer_edge.benchmark.peers.accuracy import score
 from fer_edge.benchmark.peers.catalogue import PeerCase, check_names, read_peer, shipped_peers
+from fer_edge.benchmark.peers.checkout import find_checkout, source_digest
 from fer_edge.benchmark.peers.clips import SIZES, write_clips
 from fer_edge.benchmark.peers.environment import MARKER, prepare
 from fer_edge.benchmark.peers.measure import Plan, measure_peers
@@ -102,7 +103,9 @@ def test_environment_is_used_again_until_its_pins_change(tmp_path, cache):
     assert again.facts["packages"]["tinypeer"] == "1.0"
     assert again.facts["size_bytes"] > 1e6
     (peer.requirements.parent / "needs.txt").write_text("# other pins\n")
+    (cache / "tiny" / "left over").write_text("of an older environment")
     other = prepare(peer, cache, say=lambda _: None)
+    assert not (cache / "tiny" / "left over").exists()
     assert not other.facts["reused"]
     assert "tinypeer" not in other.facts["packages"]
 
@@ -217,3 +220,17 @@ def test_tests_leave_no_peer_behind():
     mine = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
     names = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in Path(mine).read_text().split()]
     assert not any(b"driver.py" in name for name in names)
+
+
+def test_digest_of_the_checkout_follows_its_sources(tmp_path):
+    (tmp_path / "pyproject.toml").write_text('[tool.hatch.build.targets.wheel]\npackages = ["one"]\n')
+    (tmp_path / "one" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "one" / "a.py").write_text("1")
+    before = source_digest(tmp_path)
+    (tmp_path / "one" / "__pycache__" / "a.pyc").write_text("x")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "log").write_text("x")
+    assert source_digest(tmp_path) == before
+    (tmp_path / "one" / "a.py").write_text("2")
+    assert source_digest(tmp_path) != before
+    assert source_digest(find_checkout())

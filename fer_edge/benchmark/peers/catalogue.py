@@ -12,7 +12,7 @@ from fer_edge_runtime.errors import ConfigError
 
 FOLDER = Path(__file__).parent
 REFERENCE = "fer-edge"
-_KEYS = {"name", "version", "requirements", "driver", "changes", "cases"}
+_KEYS = {"name", "version", "requirements", "driver", "cases"}
 _CASE_KEYS = {"name", "words", "options", "classifier_of"}
 
 
@@ -44,7 +44,6 @@ class Peer:
         version: in words.
         requirements: pip's requirement file, every package pinned; ``{checkout}`` stands for this repository.
         driver: script that runs in the peer's environment; it may import ``serve`` (see ``drivers/serve.py``).
-        changes: its package is installed anew on every run, because its version does not tell what is in it.
         cases: at least one.
     """
 
@@ -52,7 +51,6 @@ class Peer:
     version: str
     requirements: Path
     driver: Path
-    changes: bool
     cases: tuple[PeerCase, ...]
 
 
@@ -85,7 +83,7 @@ def _peer(folder: Path, values: dict[str, Any]) -> Peer:
         raise ValueError("it has no cases")
     peer = Peer(
         values["name"], values["version"], folder / values["requirements"], folder / values["driver"],
-        values.get("changes", False), cases,
+        cases,
     )  # fmt: skip
     if not peer.name or Path(peer.name).name != peer.name or peer.name in (".", ".."):
         raise ValueError(f"the name {peer.name!r} cannot be that of a folder")

@@ -1,4 +1,4 @@
-"""A virtual environment per peer: made once, used again while its pinned packages and its Python stay the same."""
+"""A virtual environment per peer: made once, used again while its requirements and its Python stay the same."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fer_edge
 from fer_edge.benchmark.peers.catalogue import Peer
-from fer_edge_runtime.errors import ConfigError, MissingPackageError, OutputError
+from fer_edge.benchmark.peers.checkout import find_checkout, source_digest
+from fer_edge_runtime.errors import MissingPackageError, OutputError
 
 MARKER = "fer-edge-peer.json"
 INSTALL_TIMEOUT_S = 3600.0
@@ -57,26 +57,18 @@ def prepare(peer: Peer, cache: Path, *, say: Callable[[str], None]) -> Environme
         OutputError: the folder cannot be written, or holds something else.
     """
     folder = cache / peer.name
-    requirements = _requirements(peer)
-    project = (
-        (_checkout() / "pyproject.toml").read_text(encoding="utf-8") if peer.changes else ""
-    )  # it names other packages
-    digest = hashlib.sha256(f"{sys.version}\n{requirements}\n{project}".encode()).hexdigest()
+    requirements, digest = _requirements(peer)
     found = _marker(folder)
     python = folder / "bin" / "python"
     begin = time.monotonic()
     if found.get("digest") == digest and found.get("ready") and python.exists():
-        if not peer.changes:
-            say(f"{peer.name}: {folder}, made before: {_size(found['size_bytes'])} on disk.")
-            return Environment(python, _facts(found, reused=True))
-        say(f"{peer.name}: installing it anew into {folder} …")
-    else:
-        _clear(folder)
-        pinned = sum("==" in line for line in requirements.splitlines())
-        what = f"{pinned} pinned packages" if pinned else "it"
-        say(f"{peer.name}, {peer.version}: installing {what} into {folder} …")
-        _write_marker(folder, {"ready": False})
-        _run([sys.executable, "-m", "venv", str(folder)], folder, "Python's venv")
+        say(f"{peer.name}: {folder}, made before: {_size(found['size_bytes'])} on disk.")
+        return Environment(python, _facts(found, reused=True))
+    _clear(folder)
+    pinned = sum("==" in line for line in requirements.splitlines())
+    what = f"{pinned} pinned packages" if pinned else "it"
+    say(f"{peer.name}, {peer.version}: installing {what} into {folder} …")
+    _run([sys.executable, "-m", "venv", str(folder)], folder, "Python's venv")
     _install(peer, folder, python, requirements)
     marker: dict[str, Any] = {
         "digest": digest, "ready": True, "python": sys.version.split()[0], "size_bytes": size_bytes(folder),
@@ -99,42 +91,39 @@ def size_bytes(folder: Path) -> int:
     return total
 
 
-def _requirements(peer: Peer) -> str:
+def _requirements(peer: Peer) -> tuple[str, str]:
+    """The text for pip, and a digest of all that decides what gets installed."""
     text = peer.requirements.read_text(encoding="utf-8")
-    return text.replace("{checkout}", str(_checkout())) if "{checkout}" in text else text
-
-
-def _checkout() -> Path:
-    """This repository, which a clean environment is installed from."""
-    folder = Path(fer_edge.__file__).parents[1]
-    if not (folder / "pyproject.toml").is_file():
-        raise ConfigError(
-            "fer-edge installs itself into a clean environment to be measured there, which takes its repository: clone it, "
-            "pip install -e '.[benchmark]', and measure from there."
-        )
-    return folder
+    source = ""
+    if "{checkout}" in text:
+        checkout = find_checkout()
+        text, source = text.replace("{checkout}", str(checkout)), source_digest(checkout)
+    return text, hashlib.sha256(f"{sys.version}\n{text}\n{source}".encode()).hexdigest()
 
 
 def _clear(folder: Path) -> None:
-    """Make room, but never remove what this module did not make."""
-    if folder.exists():
-        if not (folder / MARKER).is_file():
-            raise OutputError(
-                f"{folder} exists and is no environment of this command. Move it away, or choose another --cache."
-            )
-        shutil.rmtree(folder)
+    """An empty folder but for the marker, which stays so that an interruption leaves nothing that the next run would refuse."""
+    if folder.exists() and not (folder / MARKER).is_file():
+        raise OutputError(
+            f"{folder} exists and is no environment of this command. Move it away, or choose another --cache."
+        )
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}. Choose another --cache.") from error
+    _write_marker(folder, {"ready": False})
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MARKER:
+            path.unlink()
 
 
 def _install(peer: Peer, folder: Path, python: Path, requirements: str) -> None:
     pins = folder / "requirements.txt"
     pins.write_text(requirements, encoding="utf-8")
-    anew = ["--force-reinstall", "--no-deps"] if peer.changes and _packages(python).get(peer.name) else []
     # From the peer's own folder, so that a requirement may be a file beside its description.
-    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", *anew, "-r", str(pins)]
+    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "-r", str(pins)]
     _run(command, folder, f"pip, installing {peer.name} {peer.version},", place=peer.requirements.parent)
 
 

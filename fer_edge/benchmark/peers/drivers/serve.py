@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 Found = list[tuple[Iterable[float], str]]  # boxes with labels
-WARM_UP_FRAMES = 2
 
 
 def serve(
@@ -63,21 +62,16 @@ class Session:
         """The faces of one picture."""
         return {"faces": plain(self._peer.faces(self._read(path)))}
 
-    def do_clip(self, paths: list[str], at_least_s: float) -> dict[str, Any]:
-        """Milliseconds of every frame, decoding left out, in whole passes until so much time has passed; the faces of the first pass."""
-        for path in paths[:WARM_UP_FRAMES]:
-            self._peer.faces(self._read(path))
+    def do_frames(self, paths: list[str]) -> dict[str, Any]:
+        """Milliseconds and faces of every frame, decoding left out."""
         times: list[float] = []
         faces: list[Any] = []
-        start = time.perf_counter()
-        while not times or time.perf_counter() - start < at_least_s:
-            for path in paths:
-                frame = self._read(path)
-                begin = time.perf_counter()
-                found = self._peer.faces(frame)
-                times.append((time.perf_counter() - begin) * 1e3)
-                if len(faces) < len(paths):
-                    faces.append(plain(found))
+        for path in paths:
+            frame = self._read(path)
+            begin = time.perf_counter()
+            found = self._peer.faces(frame)
+            times.append((time.perf_counter() - begin) * 1e3)
+            faces.append(plain(found))
         return {"ms": times, "faces": faces}
 
     def do_classify(self, path: str, first: int, count: int) -> dict[str, Any]:
