@@ -338,13 +338,14 @@ def run_all(
 
 
 def figures(outcomes: list[Outcome]) -> dict[str, Any]:
-    """Counts by signal and stage, and how long the end took."""
+    """Counts by signal and stage, and how long the end took; a kill landed when the run had not ended by itself before."""
     table: dict[str, Any] = {}
     for number in SIGNALS:
         mine = [outcome for outcome in outcomes if outcome.case.number is number]
         seconds = [outcome.seconds for outcome in mine if outcome.seconds is not None]
         table[number.name] = {
             "kills": len(mine),
+            "landed": len(seconds),
             "stages": dict(sorted(Counter(outcome.stage for outcome in mine).items())),
             "broken_promises": sum(bool(outcome.problems) for outcome in mine),
             "seconds_to_end_median": round(statistics.median(seconds), 3) if seconds else None,
