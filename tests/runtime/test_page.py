@@ -6,19 +6,25 @@ import http.client
 import json
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 
 import cv2
 import numpy as np
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from fer_edge_runtime.errors import ConfigError, OutputError
 from fer_edge_runtime.service.access import Access
 from fer_edge_runtime.service.address import parse_address
+from fer_edge_runtime.service.figures import RunFigures
+from fer_edge_runtime.service.hub import Hub
 from fer_edge_runtime.service.limits import Limits
+from fer_edge_runtime.service.live import HUNG_S, LiveContext
 from fer_edge_runtime.sinks import open_sinks
 from fer_edge_runtime.sinks.page import PageOptions, PageSink
+from fer_edge_runtime.sources.health import SourceHealth, SourceState
 from fer_edge_runtime.types import Face, Frame, FrameResult
 
 
@@ -219,6 +225,66 @@ def test_connections_are_bounded():
             assert extra.recv(1) == b""
         for connection in idle:
             connection.close()
+
+
+@pytest.mark.parametrize("path", ["/stream.mjpg", "/frame.jpg"])
+def test_who_does_not_read_is_dismissed(path):
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1280, 3), np.uint8)
+    with PageSink(PageOptions(port=0, limits=Limits(write_s=0.3, header_s=60.0))) as page, socket.socket() as lazy:
+        page._server._door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        lazy.connect(("127.0.0.1", page.port))
+        lazy.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        until, index = time.monotonic() + 20, 0
+        while not page.needs_drawing:
+            assert time.monotonic() < until
+        while page._server._streams:
+            assert time.monotonic() < until
+            page.write(Frame(noise, index, 0.0, "camera:0"), make_result(index))
+            assert page.needs_drawing in (True, False)
+            index += 1
+            threading.Event().wait(0.02)
+
+
+def test_health_and_metrics_of_a_run():
+    health = SourceHealth(SourceState.RUNNING, 0.1, 12, 2)
+    with PageSink(PageOptions(port=0), health=lambda: health) as page:
+        assert status(page, "/healthz") == 200
+        assert status(page, "/readyz") == 503  # no frame yet
+        page.write(make_frame(), make_result())
+        page.write(make_frame(1), make_result(1))
+        assert status(page, "/readyz") == 200
+        found = {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in text_string_to_metric_families(get(page, "/metrics")[1].decode())
+            for sample in family.samples
+        }
+        assert found["fer_edge_frames_total",] == 2
+        assert found["fer_edge_faces_total", "happy"] == 2
+        assert found["fer_edge_fps",] == 14.96
+        assert found["fer_edge_source_dropped_total",] == 2
+        assert found["fer_edge_source_state", "running"] == 1
+        assert found["fer_edge_stage_seconds_count", "detect"] == 2
+        assert found["fer_edge_stage_seconds_sum", "detect"] == pytest.approx(0.0085)
+        assert found["fer_edge_stage_seconds_bucket", "detect", "0.005"] == 2
+        assert found["fer_edge_stage_seconds_bucket", "detect", "0.002"] == 0
+        health = SourceHealth(SourceState.RECONNECTING, 60.0, 12, 2, reconnects=3, reason="unplugged")
+        assert status(page, "/healthz") == 200  # it lives and tries; starting it anew would not help
+        assert status(page, "/readyz") == 503
+        state = json.loads(get(page, "/state.json")[1])["source_state"]
+        assert (state["state"], state["reconnects"], state["reason"]) == ("reconnecting", 3, "unplugged")
+        health = SourceHealth(SourceState.ERROR, 60.0, 12, 2, reason="gone")
+        assert status(page, "/healthz") == 503
+
+
+def test_frame_loop_that_hangs_is_not_live():
+    now_s = 0.0
+    figures = RunFigures(lambda: SourceHealth(SourceState.RUNNING, 0.0), clock=lambda: now_s)
+    context = LiveContext(Access(), Limits(), Hub(), figures)
+    figures.add(make_result())
+    assert context.health()[:2] == (True, True)
+    now_s = HUNG_S + 1
+    assert context.health()[:2] == (False, False)
 
 
 def test_close_dismisses_viewers_and_frees_the_port():

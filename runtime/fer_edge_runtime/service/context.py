@@ -44,7 +44,7 @@ class Context:
         """Nobody has asked yet."""
         self.access = access
         self.limits = limits
-        self.rates = Rates(limits.requests, 2 * limits.requests)
+        self.rates = Rates(limits.requests, max(1.0, 2 * limits.requests))
         self.failures = Rates(WRONG_TOKENS_PER_S, WRONG_TOKENS)
         self.requests = Counters("fer_edge_http_requests_total", "Requests answered.", ("path", "code"))
         self.turned_away = Counters("fer_edge_http_turned_away_total", "Connections refused, one too many.")
