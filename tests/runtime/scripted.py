@@ -13,7 +13,8 @@ def picture(height=24, width=32, seed=0):
 
 
 class ScriptedCapture:
-    """Plays a list: a picture, None for a failed read, an exception to raise, an Event to wait for, seconds to pass.
+    """Plays a list: a picture, None for a failed read, an exception to raise, an Event to wait for, seconds to pass,
+    something to call before the next step.
 
     ``then`` is what it does for ever afterwards: ``"fail"``, or ``"run"`` for a new picture every ``period_s``.
     """
@@ -43,6 +44,9 @@ class ScriptedCapture:
             return False, None
         if isinstance(step, float):
             time.sleep(step)
+            return self.read()
+        if callable(step):
+            step()
             return self.read()
         if isinstance(step, Exception):
             raise step

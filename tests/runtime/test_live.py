@@ -32,7 +32,7 @@ DEADLINE_S = 10
 def live(*tries, stop=None, open_s=20.0, reopen_frozen=False, first_wait_s=0.01, **options):
     """A source over scripted cameras, opened like a user's: the first one now, the others when they are needed."""
     cameras = Cameras(*tries)
-    options = LiveOptions(**{"stall_s": 0.2, "frozen_s": 0.0, **options})
+    options = LiveOptions(**{"stall_s": 0.6, "frozen_s": 0.0, **options})
     return LiveSource(
         cameras, name="porch", opened=None if options.wait else cameras(), stop=stop, options=options,
         reopen_frozen=reopen_frozen, open_s=open_s, backoff=Backoff(first_wait_s, 4 * first_wait_s, spread=lambda: 1.0),
@@ -86,8 +86,8 @@ def test_live_source_survives_a_hiccup():
 
 
 def test_camera_that_never_gives_a_picture_is_an_error_even_when_it_would_be_reopened():
-    with live(ScriptedCapture([threading.Event()]), stall_s=0.1) as source:
-        with pytest.raises(SourceError, match=r"porch: no new picture for 0\.2 s\. Is it still plugged in"):
+    with live(ScriptedCapture([threading.Event()]), stall_s=0.3) as source:
+        with pytest.raises(SourceError, match=r"porch: no new picture for 0\.6 s\. Is it still plugged in"):
             next(source.frames())
         assert source.health().state is SourceState.ERROR
         with pytest.raises(SourceError, match="no new picture"):
@@ -97,7 +97,7 @@ def test_camera_that_never_gives_a_picture_is_an_error_even_when_it_would_be_reo
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
-        ([picture(), threading.Event()], r"no new picture for 0\.2 s"),
+        ([picture(), threading.Event()], r"no new picture for 0\.6 s"),
         ([picture()], "it gives no more pictures"),
         ([picture(), RuntimeError("bus fault")], "reading failed: bus fault"),
     ],
@@ -174,9 +174,11 @@ def test_model_never_sees_anything_while_there_is_no_picture():
 
 
 def test_frame_that_nobody_took_before_the_loss_is_not_shown_after_it():
-    hang = threading.Event()
-    with live(ScriptedCapture([picture(), 0.05, picture(seed=1), hang]), SourceError("porch: gone")) as source:
+    hang, taken = threading.Event(), threading.Event()
+    script = [picture(), taken.wait, picture(seed=1), hang]
+    with live(ScriptedCapture(script), SourceError("porch: gone"), stall_s=20) as source:
         assert next(source.frames()).index == 0
+        taken.set()
         give_up_s = time.monotonic() + DEADLINE_S
         while source.health().frames < 2:
             assert time.monotonic() < give_up_s
@@ -189,7 +191,7 @@ def test_frame_that_nobody_took_before_the_loss_is_not_shown_after_it():
 def test_threads_that_hang_are_left_behind_up_to_a_limit_and_picked_up_when_they_return():
     said, hangs = [], [threading.Event() for _ in range(MAX_ABANDONED)]
     captures = [ScriptedCapture([picture(seed=i), hang]) for i, hang in enumerate(hangs)]
-    with live(*captures, ScriptedCapture(then="run"), say=said.append, stall_s=0.1) as source:
+    with live(*captures, ScriptedCapture(then="run"), say=said.append, stall_s=0.3) as source:
         waiting = until(source, lambda health: "tries hang in the driver" in health.reason)
         assert waiting.abandoned == MAX_ABANDONED
         assert source._open_capture.opened == MAX_ABANDONED
@@ -218,7 +220,7 @@ def test_reopening_that_hangs_is_given_up_and_a_late_capture_is_released():
 
     cameras = Slow(ScriptedCapture([picture()]), ScriptedCapture(then="run"))
     with LiveSource(
-        cameras, name="porch", options=LiveOptions(stall_s=0.2), open_s=0.1, backoff=Backoff(0.01, 0.01)
+        cameras, name="porch", options=LiveOptions(stall_s=0.6), open_s=0.2, backoff=Backoff(0.01, 0.01)
     ) as source:
         got = []
         until(source, lambda health: health.reconnects == 1, into=got)
@@ -297,11 +299,14 @@ def test_grey_alpha_and_16_bits_become_bgr(odd):
 
 
 def test_another_size_begins_a_new_segment_and_is_said():
-    said = []
-    script = [picture(), 0.05, picture(48, 64), 0.05, picture(48, 64, seed=1), 0.05, picture()]
+    said, taken = [], threading.Semaphore(0)
+    images = [picture(), picture(48, 64), picture(48, 64, seed=1), picture()]
+    script = [step for image in images for step in (image, taken.acquire)]
     with live(ScriptedCapture(script), stall_s=5, say=said.append) as source:
-        frames = source.frames()
-        got = [next(frames) for _ in range(4)]
+        got = []
+        for frame in itertools.islice(source.frames(), 4):
+            got.append(frame)
+            taken.release()
         assert source.health().resized == 2
     assert [frame.segment for frame in got] == [0, 1, 1, 2]
     assert said == [
@@ -443,7 +448,7 @@ def test_driver_that_never_lets_go_ends_the_run_only_where_somebody_starts_it_ag
     monkeypatch.setattr(health, "WEDGED_S", 0.5)
     hang = threading.Event()
     with live(ScriptedCapture([picture(), hang]), SourceError("porch: busy")) as source:
-        alone = Pulse(source, lambda result: None, None)
+        alone = Pulse(source, lambda result: None, None, print)
         begun_s = time.monotonic()
 
         def idle():
@@ -454,7 +459,7 @@ def test_driver_that_never_lets_go_ends_the_run_only_where_somebody_starts_it_ag
         assert len(list(source.frames(on_idle=idle))) == 1
         assert source.health().abandoned == 1
     with live(ScriptedCapture([picture(), hang]), SourceError("porch: busy")) as source:
-        watched = Pulse(source, lambda result: None, Notifier(str(tmp_path / "manager"), watchdog_s=None))
+        watched = Pulse(source, lambda result: None, Notifier(str(tmp_path / "manager"), watchdog_s=None), print)
         with watched, pytest.raises(SourceError, match="porch: its driver hangs and keeps the device"):
             list(source.frames(on_idle=watched.idle))
     hang.set()
