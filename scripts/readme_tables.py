@@ -260,7 +260,7 @@ def peers_table() -> str:
         rates = (f"{clip['frames_per_s']['median']:.1f} ({clip['faces_found']:.0%})" for clip in case["clips"].values())
         rows.append(
             f"| {case['name']} | {case['install']['size_bytes'] / 1e6:,.0f} MB | {case['cold_start_s']['median']:.2f} s | "
-            f"{case['peak_mib']['median']:.0f} MiB | {' | '.join(rates)} | {accuracy_of(values, case)} |"
+            f"{case['peak_mib']['median']:.0f} MiB | {' | '.join(rates)} | {share(accuracy_of(values, case['name']))} |"
         )
     machine, settings = values["machine"], values["settings"]
     used = "; ".join(f"{case['name']}: `{case['words'].split(':')[0]}`" for case in values["cases"])
@@ -273,14 +273,14 @@ def peers_table() -> str:
     )
 
 
-def accuracy_of(values: dict[str, Any], case: dict[str, Any]) -> str:
-    """A case's accuracy, which may be that of another case or stand in another file."""
-    cases = {other["name"]: other for other in values["cases"]}
-    found = cases.get(case["classifier_of"], case)["accuracy"]
+def accuracy_of(values: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """The accuracy of a case, which may be that of another case or stand in another file."""
+    cases = {case["name"]: case for case in values["cases"]}
+    found = cases[cases[name]["classifier_of"] or name]["accuracy"]
     if found and "file" in found:
         models = {model["name"]: model for model in read(RESULTS / found["file"])["models"]}
-        found = models[found["model"]]["fer2013"]
-    return share(found)
+        return models[found["model"]]["fer2013"]
+    return found
 
 
 def peer_versions(values: dict[str, Any]) -> str:
@@ -304,7 +304,11 @@ def goal_sentences(values: dict[str, Any]) -> str:
         low, middle, high = (f"{found[key]:.3g}" for key in ("min", "median", "max"))
         verdict = "met" if goal["met"] else "missed"
         sentences.append(f"{goal['what']} {middle} × `fer`'s ({low} to {high}; goal {goal['asked']}, {verdict})")
-    return f"fer-edge against `fer` with its default detector: {'; '.join(sentences)}." if sentences else ""
+    ours, theirs = (accuracy_of(values, name) for name in ("fer-edge", "fer"))
+    if ours and theirs:
+        points = 100 * (ours["accuracy"] - theirs["accuracy"])
+        sentences.append(f"accuracy {points:+.1f} points (goal > 0, {'met' if points > 0 else 'missed'})")
+    return f"fer-edge against `fer` with its default detector: {'; '.join(sentences)}."
 
 
 def boards_table() -> str:
