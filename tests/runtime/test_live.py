@@ -488,6 +488,18 @@ def test_saved_video_keeps_its_size_and_the_shape_of_what_is_in_it(tmp_path, siz
     assert (columns.min() + columns.max()) / 2 == pytest.approx(width / 2, abs=2)
 
 
+def test_saved_video_runs_as_fast_as_life_also_after_an_outage_and_shows_nothing_before_its_time(tmp_path):
+    path = tmp_path / "out.avi"
+    sink = VideoSink(path, fps=10, live=True)
+    for number, time_s in enumerate([0.0, 0.5, 100.0, 100.5, 108.5]):
+        grey = np.full((48, 64, 3), 50 * number, np.uint8)
+        sink.write(Frame(grey, number, time_s, "porch"), FrameResult("porch", number, time_s, ()))
+    sink.close()
+    capture = cv2.VideoCapture(str(path))
+    shown = [round(image.mean() / 50) for ok, image in iter(capture.read, (False, None)) if ok]
+    assert shown == [0] * 5 + [1] + [2] * 5 + [3] * 80 + [4]
+
+
 # Opening
 
 

@@ -136,7 +136,7 @@ class VideoSink(Sink):
     """Writes an annotated video.
 
     A file's frames are written one for one. A live source's are placed by their time, repeated or left out, so that
-    the video runs as fast as life did however slow the processing was.
+    the video runs as fast as life did however slow the processing was; only a long pause is cut short.
     """
 
     needs_drawing = True
@@ -154,6 +154,8 @@ class VideoSink(Sink):
         self._writer: cv2.VideoWriter | None = None
         self._backend = 0
         self._size = (0, 0)
+        self._latest: Image | None = None
+        self._left_out = 0
         self._failed = False
 
     def write(self, frame: Frame, result: FrameResult) -> None:
@@ -165,16 +167,19 @@ class VideoSink(Sink):
             self._check_space()
         if self._writer is None:
             return
-        image = _fit(frame.image, self._size)
-        for _ in range(self._repeats(frame.time_s)):
-            self._writer.write(image)
+        image, repeats = _fit(frame.image, self._size), self._repeats(frame.time_s)
+        for left in range(repeats, 0, -1):
+            # Until a picture's own time comes, the one before it stays.
+            self._writer.write(image if left == 1 or self._latest is None else self._latest)
             self.frames += 1
+        self._latest = image if self._live else None
 
     def _repeats(self, time_s: float) -> int:
         if not self._live:
             return 1
-        due = int(time_s * self._fps) + 1 - self.frames
+        due = int(time_s * self._fps) + 1 - self._left_out - self.frames
         if due > LONGEST_GAP_S * self._fps:
+            self._left_out += due - 1
             return 1
         return max(due, 0)
 
