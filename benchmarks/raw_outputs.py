@@ -34,7 +34,7 @@ Run = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 def models() -> Iterator[tuple[str, Bundle, Artefact]]:
     for name in shipped_names():
         bundle = load_bundle(name)
-        for artefact in bundle.manifest.artefacts:
+        for artefact in (artefact for artefact in bundle.manifest.artefacts if artefact.precision == "int8"):
             yield f"{name}/{artefact.path}", bundle, artefact
 
 

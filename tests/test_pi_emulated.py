@@ -104,10 +104,10 @@ def test_one_byte_of_litert_s_logits_fails(compare, tmp_path):
 def test_a_step_of_float_parts_is_counted_and_passes_but_many_steps_fail(compare, tmp_path):
     here = answers(tmp_path / "here", format="onnx")
     done, record = compare(here, answers(tmp_path / "bookworm-cortex-a76", format="onnx", logit=8, score=8))
-    assert done.returncode == 1  # for want of a LiteRT model, not for that step
+    assert done.returncode == 1
     model = record["systems"][0]["models"]["default/model.int8.onnx"]
     assert (model["logits"]["differing_bytes"], model["scores"]["largest_difference"]) == (1, 1)
-    assert record["systems"][0]["wrong"] == []
+    assert record["systems"][0]["wrong"] == ["no LiteRT model was compared"]
     done, record = compare(here, answers(tmp_path / "trixie-cortex-a76", format="onnx", score=47))
     assert "scores differ by 0.156, more than the golden vectors may" in done.stdout
 
@@ -125,6 +125,7 @@ def test_another_label_fails_although_int8_is_equal(compare, tmp_path):
         ("raw.npz", "the models could not be run"),
         ("doctor.json", "doctor did not answer"),
         ("verify.json", "models verify"),
+        ("run.jsonl", "0 of 3 frames have the same labels"),
     ],
 )
 def test_a_command_that_left_nothing_fails(compare, tmp_path, file, words):
