@@ -213,6 +213,29 @@ def test_picamera2_gives_bgr_frames_and_is_given_back(monkeypatch):
     assert camera.calls == [{"size": (640, 480), "format": "RGB888"}, "start", "stop", "close"]
 
 
+def test_picamera2_that_does_not_start_or_stop_is_given_back_for_the_next_try(monkeypatch):
+    made = []
+
+    class Stubborn(FakePiCamera):
+        def __init__(self, index=0):
+            super().__init__(index)
+            made.append(self)
+
+        def start(self):
+            if len(made) == 1:
+                raise RuntimeError("camera frontend has timed out")
+
+        def stop(self):
+            raise RuntimeError("not running")
+
+    monkeypatch.setitem(sys.modules, "picamera2", types.SimpleNamespace(Picamera2=Stubborn))
+    with pytest.raises(SourceError, match="frontend has timed out"):
+        open_source("picamera2:0")
+    with open_source("picamera2:0") as source:
+        next(source.frames())
+    assert [camera.calls[-1] for camera in made] == ["close", "close"]
+
+
 # Real loopback streams
 
 

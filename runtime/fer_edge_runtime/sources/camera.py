@@ -209,8 +209,10 @@ class PiCapture:
 
     def release(self) -> None:
         """Stop the camera and give it back."""
-        self._camera.stop()
-        self._camera.close()
+        try:
+            self._camera.stop()
+        finally:
+            self._camera.close()
 
 
 def open_picamera2(
@@ -251,4 +253,9 @@ def _open_pi(index: int, name: str) -> Capture:
             f"{name}: libcamera finds {len(found)} camera(s). Check the ribbon cable; "
             "'rpicam-hello --list-cameras' lists them."
         )
-    return PiCapture(camera_class(index))
+    camera = camera_class(index)
+    try:
+        return PiCapture(camera)
+    except BaseException:
+        camera.close()  # or it stays taken, and no later try can have it
+        raise
