@@ -194,6 +194,17 @@ def test_source_that_is_not_there_is_never_ready(manager, start):
     assert manager.hear(0.1) is None
 
 
+def test_camera_that_is_waited_for_is_ready_and_lives(manager, start):
+    process = start("--camera", "/dev/no-such-camera", "--wait-for-source", "--device", "cpu")
+    first = manager.hear()
+    assert first["READY"] == "1"
+    assert manager.hear(5)["WATCHDOG"] == "1"
+    assert "no such camera" in manager.hear(5)["STATUS"]
+    process.send_signal(signal.SIGTERM)
+    assert manager.hear_until("STOPPING")[-1] is not None
+    assert process.wait(30) == 0
+
+
 def test_hung_output_does_not_ping_and_the_watchdogs_signal_leaves_a_trace(manager, start, tmp_path):
     fifo = tmp_path / "faces"
     os.mkfifo(fifo)

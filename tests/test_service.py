@@ -156,6 +156,7 @@ systemctl start whole; wait_for whole ActiveState "=(inactive|failed)"; show who
 mkdir -p /var/lib/private/hung && mkfifo /var/lib/private/hung/faces.jsonl; sleep 1000 < /var/lib/private/hung/faces.jsonl &
 systemctl start hung; wait_for hung NRestarts "=[1-9]"; show hung hung; kill %1; systemctl stop hung
 echo "== trace"; journalctl -u hung --no-pager | grep -E "Watchdog|Aborted|pipes.py" | head -5
+systemctl start waits; show waits waits; systemctl stop waits
 systemctl start --no-block loop; wait_for loop ActiveState "=failed"; show loop loop
 systemctl start broken; show broken broken
 """
@@ -168,9 +169,21 @@ def test_on_a_real_systemd_the_unit_runs_hangs_loops_and_ends_as_it_should(tmp_p
     made = {
         "works": unit("--name", "works", "--watchdog", "2", "--source", "test-pattern", "--json", "faces.jsonl"),
         "whole": unit(
-            "--name", "whole", "--source", "demo", "--csv", "faces.csv", "--save", "out.mp4", "--engine", "onnx"
+            "--name",
+            "whole",
+            "--source",
+            "demo",
+            "--csv",
+            "faces.csv",
+            "--save",
+            "out.mp4",
+            "--engine",
+            "onnx",
+            "--max-frames",
+            "20",
         ),
         "hung": unit("--name", "hung", "--watchdog", "2", "--source", "test-pattern:64x48@0", "--json", "faces.jsonl"),
+        "waits": unit("--name", "waits", "--camera", "/dev/video9", "--json"),
         "loop": unit("--name", "loop", "--source", "gone.mp4"),
         "broken": unit("--name", "broken", "--source", "demo", "--model", "/opt/no-such-bundle"),
     }
@@ -193,6 +206,8 @@ def test_on_a_real_systemd_the_unit_runs_hangs_loops_and_ends_as_it_should(tmp_p
     assert "Watchdog timeout" in shown["trace"]
     assert "Fatal Python error: Aborted" in shown["trace"]
     assert "pipes.py" in shown["trace"]
+    assert "ActiveState=active" in shown["waits"]
+    assert "no such camera" in shown["waits"]
     assert "NRestarts=3" in shown["loop"]  # and no fourth
     assert "ExecMainStatus=4" in shown["loop"]
     assert "NRestarts=0" in shown["broken"]
