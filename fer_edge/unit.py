@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fer_edge_runtime.errors import BundleError, ConfigError, MissingPackageError
+from fer_edge_runtime.shipped import ASSETS, shipped_folder
 
 INPUTS = (
     "source", "model", "detector", "require_signature", "mqtt_ca", "mqtt_cert", "mqtt_key", "token_file", "tls_cert", "tls_key",
@@ -55,16 +56,8 @@ def planned(plan: Plan, here: Path) -> Plan:
     arguments = list(plan.arguments)
     for option in INPUTS:
         value = plan.values.get(option)
-        if value is None:
-            continue
-        path = here / os.path.expanduser(str(value).removeprefix("yunet:"))  # noqa: PTH111 this one never raises
-        if (option == "model" and os.sep not in str(value) and not path.suffix) or not path.exists():
-            continue  # a shipped bundle, a word or an address
-        full = os.path.normpath(path)
-        if full.startswith(("/tmp/", "/var/tmp/")):  # noqa: S108 only refused
-            raise ConfigError(f"{full}: a service has a /tmp of its own. Copy it to /opt or /etc.")
-        prefix = "yunet:" if str(value).startswith("yunet:") else ""
-        arguments = _replaced(arguments, option, f"{prefix}{full}")
+        if value is not None and _is_file(option, str(value), plan.values):
+            arguments = _replaced(arguments, option, _in_full(str(value), here))
     values = dict(plan.values)
     if not any(argument.partition("=")[0] == "--device" for argument in arguments):
         arguments += ["--device", "cpu"]
@@ -72,6 +65,23 @@ def planned(plan: Plan, here: Path) -> Plan:
     if source_kind(values) != "files" and not values.get("wait_for_source"):
         arguments.append("--wait-for-source")
     return plan._replace(arguments=tuple(arguments), values=values)
+
+
+def _is_file(option: str, value: str, values: dict[str, Any]) -> bool:
+    """Whether a value names a file rather than a word such as ``demo``, ``default`` or ``short``, or an address."""
+    if option == "source":
+        return source_kind(values) == "files" and value != "demo" and not value.startswith("test-pattern")
+    if option == "detector":
+        return value.startswith("yunet:")
+    return option != "model" or shipped_folder(value) is None
+
+
+def _in_full(value: str, here: Path) -> str:
+    prefix = "yunet:" if value.startswith("yunet:") else ""
+    full = os.path.normpath(here / os.path.expanduser(value.removeprefix(prefix)))  # noqa: PTH111 this one never raises
+    if full.startswith(("/tmp/", "/var/tmp/")):  # noqa: S108 only refused
+        raise ConfigError(f"{full}: a service has a /tmp of its own. Copy it to /opt or /etc.")
+    return f"{prefix}{full}"
 
 
 def _check_output(option: str, value: Any, name: str) -> None:
@@ -244,8 +254,6 @@ def _local(address: str) -> bool:
 
 def _homes(plan: Plan) -> list[str]:
     """Home folders are hidden, but for what the program is made of and reads."""
-    from fer_edge_runtime.shipped import ASSETS
-
     program = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[1], ASSETS.parents[1]]
     given = [Path(word.rpartition("=")[2].removeprefix("yunet:")) for word in plan.arguments if "/" in word]
     needed = sorted(

@@ -100,6 +100,28 @@ def test_files_are_named_in_full(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        (["--source", "demo"], "--source demo "),
+        (["--source", "test-pattern"], "--source test-pattern "),
+        (["--source", "faces/*.jpg"], '--source "/{root}/faces/*.jpg" '),
+        (["--source=later.mp4"], "--source=/{root}/later.mp4 "),
+        (["--camera", "0", "--model", "bundle"], "--model /{root}/bundle "),
+        (["--camera", "0", "--detector", "yunet:y.onnx"], "--detector yunet:/{root}/y.onnx "),
+    ],
+)
+def test_words_stay_words_and_files_are_found_from_anywhere(arguments, found):
+    code, text, words = unit(*arguments, cwd=systemd_machine.ROOT)
+    assert code == 0, words
+    assert found.format(root=str(systemd_machine.ROOT).lstrip("/")) in directives(text)["ExecStart"][0]
+
+
+def test_password_in_an_address_is_warned_of():
+    assert "FER_EDGE_MQTT_PASSWORD" in unit("--camera", "0", "--mqtt", "mqtt://me:secret@broker")[2]
+    assert "FER_EDGE_MQTT_PASSWORD" not in unit("--camera", "0", "--mqtt", "mqtt://me@broker")[2]
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "one of --camera and --source"),

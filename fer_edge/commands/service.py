@@ -50,6 +50,11 @@ def _advice(name: str, values: dict[str, Any]) -> list[str]:
         f"Start it:   sudo systemctl daemon-reload && sudo systemctl enable --now {name}",
         f"Watch it:   systemctl status {name}; journalctl -u {name} -f",
     ]
+    if any(re.search(r"://[^/@]*:[^/]*@", str(values[option])) for option in ("source", "camera", "mqtt")):
+        lines.append(
+            "Note: an address holds a password, and everybody on this machine can read units. MQTT's belongs into "
+            f"/etc/{name}.env, as FER_EDGE_MQTT_PASSWORD=…; give a camera a user of its own who may only watch."
+        )
     files = [f"--{option}" for option in OUTPUTS if values[option] not in (None, "-")]
     if files:
         lines.append(
