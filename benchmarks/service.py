@@ -100,6 +100,11 @@ class Run:
         time.sleep(seconds)
         return (self._frames - before) / (time.monotonic() - begin)
 
+    def cpu_s(self) -> float:
+        """Processor time so far."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def rss_mib(self) -> float:
         """Resident memory."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
@@ -143,14 +148,16 @@ def hey(url: str, clients: int, seconds: float, *options: str) -> Iterator[dict[
         yield figures
         process.wait(seconds + WAIT_S)
         out.seek(0)
-        figures.update(summary(out.read(), seconds))
+        figures.update(summary(out.read()))
 
 
-def summary(text: str, seconds: float) -> dict[str, Any]:
+def summary(text: str) -> dict[str, Any]:
     """Answers by status, their rate, and the time of those with 200."""
     rows = [row for row in csv.reader(io.StringIO(text)) if len(row) == 8 and row[0] != "response-time"]
     codes = Counter(row[6] for row in rows)
     taken = sorted(float(row[0]) * 1e3 for row in rows if row[6] == "200")
+    # Answers come also after the time in which questions were asked.
+    seconds = max((float(row[0]) + float(row[7]) for row in rows), default=1.0)
     figures: dict[str, Any] = {"codes": dict(codes), "ok_per_s": round(codes["200"] / seconds, 1)}
     if taken:
         figures |= {f"p{q}_ms": round(taken[min(len(taken) - 1, len(taken) * q // 100)], 1) for q in (50, 99)}
@@ -211,12 +218,16 @@ def load_page(fps: float, seconds: float) -> dict[str, Any]:
         "200 slow readers": lambda: slow(f"{url}/", "readers", 200, whole),
     }
     rows: dict[str, Any] = {}
+    before = run.cpu_s()
     quiet = [run.fps(seconds)]
+    quiet_cpu = (run.cpu_s() - before) / seconds
     memory = [run.rss_mib()]
     for name, load in loads.items():
         with load() as figures:
             time.sleep(SETTLE_S)
+            before = run.cpu_s()
             rate = run.fps(seconds)
+            cpu = (run.cpu_s() - before) / seconds
         quiet.append(run.fps(seconds))
         memory.append(run.rss_mib())
         reference = (quiet[-2] + quiet[-1]) / 2
@@ -224,14 +235,18 @@ def load_page(fps: float, seconds: float) -> dict[str, Any]:
             "fps": round(rate, 2),
             "quiet_fps": round(reference, 2),
             "ratio": round(rate / reference, 3),
+            "cores": round(cpu, 3),
             **figures,
         }
-        print(f"{name:<38}{rate:7.2f} frames/s, {rate / reference:6.1%} of the quiet rate  {figures}", flush=True)
+        print(
+            f"{name:<38}{rate:7.2f} frames/s, {rate / reference:6.1%} of the quiet rate, {cpu:.2f} cores  {figures}",
+            flush=True,
+        )
     with viewers(run.port, 8), socket_crowd(run.port, 42):
         stop_s = end(run.process)
     print(f"stopped in {stop_s:.2f} s with 50 clients; memory {memory[0]:.0f} to {max(memory):.0f} MiB")
     return {
-        "camera_fps": fps, "seconds": seconds, "loads": rows, "stop_s_with_50_clients": round(stop_s, 2),
+        "camera_fps": fps, "seconds": seconds, "quiet_cores": round(quiet_cpu, 3), "loads": rows, "stop_s_with_50_clients": round(stop_s, 2),
         "rss_mib_before": round(memory[0], 1), "rss_mib_most": round(max(memory), 1),
     }  # fmt: skip
 
