@@ -80,5 +80,6 @@ def _plan(options: PeersOptions, display: Shown) -> Plan:
         display.say(f"Reading {options.data} …")
         test = read_test_faces(options.data)
     return Plan(
-        peers, cache, options.rounds, options.frames, options.seconds, options.one_core, options.timeout_s, test
-    )
+        peers, cache, rounds=options.rounds, frames=options.frames, clip_s=options.seconds, one_core=options.one_core,
+        timeout_s=options.timeout_s, test=test,
+    )  # fmt: skip

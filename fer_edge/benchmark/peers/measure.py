@@ -20,6 +20,7 @@ from fer_edge.benchmark.peers.session import PeerRun, classify, take_turn
 from fer_edge.benchmark.peers.summary import summarize
 from fer_edge.benchmark.process import WorkerError
 from fer_edge.benchmark.rounds import Limit, take_turns
+from fer_edge.benchmark.throttle import read_throttling, throttled_between
 
 SCHEMA = 1
 COMMAND = "benchmark peers"
@@ -64,7 +65,8 @@ def measure_peers(plan: Plan, *, say: Say, progress: Progress) -> tuple[dict[str
     Returns:
         The record, and what went wrong with single cases.
     """
-    machine, before = describe_machine(), read_state()  # before pip makes the machine busy
+    # Before pip makes the machine busy.
+    machine, before, throttling = describe_machine(), read_state(), read_throttling()
     runs = [run for peer in plan.peers for run in _runs(peer, plan, say)]
     with tempfile.TemporaryDirectory(prefix="fer-edge-peers-") as name:
         folder = Path(name)
@@ -73,10 +75,13 @@ def measure_peers(plan: Plan, *, say: Say, progress: Progress) -> tuple[dict[str
         if plan.test is not None:
             _measure_accuracy(runs, plan.test, folder, plan.timeout_s, progress)
     after = read_state()
+    reasons = throttled_between(throttling, [], read_throttling())
     busy = before.load_1min is not None and before.load_1min > BUSY_SHARE * machine.cores
     record = {
-        "schema": SCHEMA, "command": COMMAND, "fer_edge": __version__, "machine_busy": busy, "remarks": remarks(machine, before, after),
-        "machine": {**asdict(machine), "before": before.as_json(), "after": after.as_json()},
+        "schema": SCHEMA, "command": COMMAND, "fer_edge": __version__, "valid": not reasons, "invalid_because": reasons, "machine_busy": busy, "remarks": remarks(machine, before, after),
+        "machine": {
+            **asdict(machine), "throttling_known_from": throttling.source, "before": before.as_json(), "after": after.as_json(),
+        },
         "settings": {
             "rounds": plan.rounds, "frames": plan.frames, "clip_s": plan.clip_s, "seed": clips_module.SEED, "one_core": plan.one_core,
             "test": None if plan.test is None else {"data": plan.test.words, "n": len(plan.test.labels)},

@@ -30,12 +30,15 @@ def write_peers_page(target: Path, record: Mapping[str, Any]) -> None:
 
 def peers_body(record: Mapping[str, Any]) -> str:
     """Everything below the page's head."""
-    machine = {**record["machine"], "throttling_known_from": None}
     warnings = [
+        *(f"These figures do not count: {reason}." for reason in record["invalid_because"]),
         *record["remarks"],
         *(f"{case['name']} was not measured: {case['failed']}." for case in record["cases"] if case["failed"]),
     ]
-    parts = [f"<h1>{html.escape(record['reference'])} beside its peers</h1>", paragraph(machine_line(machine))]
+    parts = [
+        f"<h1>{html.escape(record['reference'])} beside its peers</h1>",
+        paragraph(machine_line(record["machine"])),
+    ]
     parts += [f"<p><strong>{html.escape(line)}</strong></p>" for line in warnings]
     parts += [paragraph(line) for line in goal_lines(record) if line]
     parts += ["<h2>Frames a second</h2>", paragraph(_how(record)), _rows(clip_rows(record))]

@@ -14,8 +14,8 @@ MISSING = "–"
 def peer_lines(record: Mapping[str, Any]) -> list[str]:
     """Tables of what was measured, the reference's ratios, the goals, and whatever speaks against them."""
     settings = record["settings"]
-    machine = {**record["machine"], "throttling_known_from": None}
-    lines = ["", machine_line(machine), "", *(f"{case['name']}: {case['words']}" for case in record["cases"]), ""]
+    lines = ["", machine_line(record["machine"]), "", *(f"NOT VALID: {reason}" for reason in record["invalid_because"])]
+    lines += [*(f"{case['name']}: {case['words']}" for case in record["cases"]), ""]
     lines += aligned(case_rows(record))
     lines += ["", f"Frames/s (share of the faces found), {settings['frames']} frames a clip, decoding left out:"]
     lines += aligned(clip_rows(record))
