@@ -249,7 +249,7 @@ def more_lost(values: dict[str, Any]) -> str:
 def peers_table() -> str:
     """Whole packages side by side, by benchmarks/peers.py; a machine at work gives no figures for this table."""
     values = measured("peers")
-    if values is None or values["machine_busy"]:
+    if values is None or values["machine_busy"] or not values["valid"]:
         return NOT_MEASURED
     clips = list(dict.fromkeys(name for case in values["cases"] for name in case["clips"]))
     rows = [
