@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -28,13 +29,13 @@ WAIT_S = 60
 class Service:
     """A process and its port."""
 
-    def __init__(self, *arguments, token=None):
+    def __init__(self, *arguments, token=None, files=1024):
         environment = {key: value for key, value in os.environ.items() if key != "FER_EDGE_TOKEN"}
         if token:
             environment["FER_EDGE_TOKEN"] = token
         self.process = subprocess.Popen(
             [FER_EDGE, "serve", "--address", "127.0.0.1:0", *map(str, arguments)], stderr=subprocess.PIPE, text=True,
-            env=environment,
+            env=environment, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)),
         )  # fmt: skip
         self.lines = []
         for line in self.process.stderr:
@@ -100,6 +101,18 @@ def test_token_of_the_environment_is_asked_for():
         assert request(service.port, "/v1/model", Authorization=f"Bearer {TOKEN}").status == 200
     finally:
         service.stop()
+
+
+def test_more_connections_than_file_descriptors_are_survived():
+    service = Service(files=40)
+    try:
+        with contextlib.ExitStack() as clients:
+            for _ in range(60):
+                clients.enter_context(connect(service.port))
+        assert request(service.port, "/healthz").status == 200
+    finally:
+        _, said = service.stop()
+    assert said == "Stopped.\n"
 
 
 @pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")

@@ -45,7 +45,6 @@ class Handler(RequestHandler):
     methods: ClassVar[tuple[str, ...]] = ("GET", "HEAD")
     public: ClassVar[bool] = False
     takes_body: ClassVar[bool] = False
-    policy: ClassVar[str] = NO_CONTENT_POLICY
     path: ClassVar[str] = "other"
 
     def initialize(self) -> None:
@@ -58,7 +57,7 @@ class Handler(RequestHandler):
         """Headers of every answer, also of errors."""
         self.set_header("Server", "fer-edge")
         self.set_header("Cache-Control", "no-store")
-        self.set_header("Content-Security-Policy", self.policy)
+        self.set_header("Content-Security-Policy", NO_CONTENT_POLICY)
         # A foreign page may not embed the camera's picture.
         self.set_header("Cross-Origin-Resource-Policy", "same-origin")
         self.set_header("X-Content-Type-Options", "nosniff")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -31,10 +34,18 @@ HUNG_S = 30.0
 MAX_LOGIN_BYTES = 2048
 _BOUNDARY = "fer-edge-frame"
 _FOLDER = Path(__file__).parent
-_PAGE_POLICY = (
-    "default-src 'none'; img-src 'self' data:; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+_INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
+
+
+def page_policy(*pages: str) -> str:
+    """Content-Security-Policy under which the inline scripts and styles of these pages run, and no others."""
+    hashes: dict[str, list[str]] = {"script": [], "style": []}
+    for kind, text in (found.groups() for page in pages for found in _INLINE.finditer(page)):
+        hashes[kind].append(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'")
+    return (
+        f"default-src 'none'; img-src 'self' data:; connect-src 'self'; script-src {' '.join(hashes['script'])}; "
+        f"style-src {' '.join(hashes['style'])}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
 
 
 class LiveContext(Context):
@@ -45,8 +56,9 @@ class LiveContext(Context):
         super().__init__(access, limits)
         self.hub = hub
         self.figures = figures
-        self.page = (_FOLDER / "page.html").read_bytes()
+        self.page = (_FOLDER / "page.html").read_text("utf-8")
         self.login = (_FOLDER / "login.html").read_text("utf-8")
+        self.policy = page_policy(self.page, self.login)
         self._picture: tuple[int, bytes] = (0, b"")
         self._fresh = asyncio.Event()
         self._state: tuple[FrameResult | None, bytes] = (None, b"{}")
@@ -152,21 +164,25 @@ class PageHandler(LiveHandler):
 
     path = "/"
     public = True
-    policy = _PAGE_POLICY
 
     async def answer(self) -> None:
         """Send one of the two."""
-        self.set_header("Content-Type", "text/html; charset=utf-8")
         if self.admitted:
-            self.write(self.context.page)
+            self.write_page(self.context.page)
         else:
             self.show_login("")
+
+    def write_page(self, text: str) -> None:
+        """Answer with HTML."""
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", self.context.policy)
+        self.write(text)
 
     def show_login(self, problem: str) -> None:
         """Status 401, with a sentence about what went wrong."""
         self.set_status(401)
         self.set_header("WWW-Authenticate", 'Bearer realm="fer-edge"')
-        self.write(self.context.login.replace("<!--problem-->", problem))
+        self.write_page(self.context.login.replace("<!--problem-->", problem))
 
 
 class LoginHandler(PageHandler):
@@ -192,7 +208,6 @@ class LoginHandler(PageHandler):
         token = parse_qs(self._form.decode("utf-8", "replace"), max_num_fields=8).get("token", [""])[0].strip()
         if self.context.access.token_needed and not self.context.access.knows(token):
             self.count_wrong_token()
-            self.set_header("Content-Type", "text/html; charset=utf-8")
             self.show_login("This is not the token.")
             return
         self.set_cookie(

@@ -66,7 +66,8 @@ class Server:
         """
         try:
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            self._door = socket.create_server((host, port), family=family, backlog=BACKLOG)
+            both = host == "::" and socket.has_dualstack_ipv6()
+            self._door = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
         except OSError as error:
             raise OutputError(refusal(what, option, host, port, error)) from error
         self._door.setblocking(False)
@@ -139,7 +140,11 @@ class Server:
                 continue
             client = str(address[0])
             if self._has_room(client):
-                self._welcome(connection, address, client, server)
+                try:
+                    self._welcome(connection, address, client, server)
+                except Exception:  # whatever one client did, the others get in
+                    logger.exception("a connection could not be served")
+                    connection.close()
             else:
                 connection.close()
                 self._context.turned_away.add()
