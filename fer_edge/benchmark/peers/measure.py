@@ -78,7 +78,8 @@ def measure_peers(plan: Plan, *, say: Say, progress: Progress) -> tuple[dict[str
     reasons = throttled_between(throttling, [], read_throttling())
     busy = before.load_1min is not None and before.load_1min > BUSY_SHARE * machine.cores
     record = {
-        "schema": SCHEMA, "command": COMMAND, "fer_edge": __version__, "valid": not reasons, "invalid_because": reasons, "machine_busy": busy, "remarks": remarks(machine, before, after),
+        "schema": SCHEMA, "command": COMMAND, "fer_edge": __version__, "valid": not reasons, "invalid_because": reasons,
+        "machine_busy": busy, "remarks": remarks(machine, before, after),
         "machine": {
             **asdict(machine), "throttling_known_from": throttling.source, "before": before.as_json(), "after": after.as_json(),
         },
@@ -138,14 +139,13 @@ def _measure_accuracy(
     """Every classifier once, on the same faces."""
     path = folder / "faces.bin"
     path.write_bytes(test.faces.tobytes())
+    count = len(test.labels)
     for run in runs:
         if run.case.classifier_of is None:
-            title = f"accuracy of {run.case.name}"
-            labels = classify(
-                run,
-                path,
-                len(test.labels),
-                timeout_s,
-                lambda done, title=title: progress(title, done, len(test.labels)),
-            )
+            show = partial(_show, progress, f"accuracy of {run.case.name}", count)
+            labels = classify(run, path, count, timeout_s, show)
             run.accuracy = None if labels is None else score(labels, test.labels, test.names)
+
+
+def _show(progress: Progress, title: str, total: int, done: int) -> None:
+    progress(title, done, total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ def take_turn(run: PeerRun, picture: str, clips: Sequence[Clip], *, clip_s: floa
 
 
 def classify(
-    run: PeerRun, faces: Path, count: int, timeout_s: float, progress: Any, at_once: int = 64
+    run: PeerRun, faces: Path, count: int, timeout_s: float, progress: Callable[[int], None], at_once: int = 64
 ) -> list[str] | None:
     """The case's labels of faces of 48×48 bytes in a file; None once it failed."""
     if run.failure:
