@@ -168,9 +168,9 @@ class Server:
                 connection.close()
                 return
             stream = SSLIOStream(wrapped)
-        self._streams[stream] = client_key(client)
-        self._clients[self._streams[stream]] += 1
         server.handle_stream(stream, address)
+        self._streams[stream] = key = client_key(client)
+        self._clients[key] += 1
 
     def _forget(self, stream: IOStream) -> None:
         key = self._streams.pop(stream, None)
