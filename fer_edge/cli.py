@@ -116,6 +116,9 @@ def run(
     ] = None,
     csv: Annotated[str | None, typer.Option(metavar="PATH", help="CSV, one row a face; stdout without a path.")] = None,
     show: Annotated[bool, typer.Option("--show", help="Window, when this OpenCV build has one.")] = False,
+    anonymize: Annotated[
+        bool, typer.Option("--anonymize", help="Cover every head that is found, in all that shows or saves pictures.")
+    ] = False,
     serve: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Live page, health and metrics, such as 127.0.0.1:8080.")
     ] = None,
@@ -207,6 +210,7 @@ def run(
                 stall_s=stall_after,
                 frozen_s=frozen_after,
             ),
+            anonymize=anonymize,
             max_frames=max_frames,
             quiet=quiet,
         )  # fmt: skip
@@ -264,7 +268,8 @@ def serve(
 @app.command()
 def annotate(
     sources: Annotated[
-        list[str], typer.Argument(metavar="SRC...", help="Pictures, videos, folders, 'patterns', s3:// or gs:// addresses.")
+        list[str],
+        typer.Argument(metavar="SRC...", help="Pictures, videos, folders, 'patterns', s3:// or gs:// addresses."),
     ],
     out: Annotated[Path, typer.Option(metavar="PARQUET", help="Table to write, such as results.parquet.")],
     model: Annotated[str, typer.Option(help="Bundle folder or zip, or a name of fer-edge models list.")] = "default",
@@ -278,7 +283,9 @@ def annotate(
     ] = 0,
     ray: Annotated[
         str | None,
-        typer.Option(metavar="[ADDRESS]", help="Work on a running Ray cluster: auto (without an address) or HOST:PORT."),
+        typer.Option(
+            metavar="[ADDRESS]", help="Work on a running Ray cluster: auto (without an address) or HOST:PORT."
+        ),
     ] = None,
     require_signature: Annotated[
         Path | None, typer.Option(metavar="KEY.pub", help="Refuse a bundle that this key did not sign.")

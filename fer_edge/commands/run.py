@@ -60,6 +60,7 @@ class RunOptions(NamedTuple):
     mqtt: MqttOptions | None
     require_signature: Path | None
     live: LiveOptions
+    anonymize: bool
     max_frames: int | None
     quiet: bool
 
@@ -126,7 +127,8 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
             recognizer = Recognizer.load(
                 options.model, engine=options.engine, device=options.device, threads=threads,
                 detector=options.detector, min_face=options.min_face, largest=options.largest,
-                scan_every=1 if pictures else STREAM_SCAN_EVERY, require_signature=options.require_signature,
+                scan_every=1 if pictures or options.anonymize else STREAM_SCAN_EVERY,
+                require_signature=options.require_signature, find_all=options.anonymize,
             )  # fmt: skip
         if not options.quiet:
             console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")
@@ -136,7 +138,7 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
         with open_sinks(
             labels=recognizer.labels, kind=source.kind, total=source.total, fps=source.fps, json=options.json,
             csv=options.csv, save=options.save, show=options.show, serve=options.serve,
-            health=source.health, mqtt=options.mqtt, stop=stop, say=console.warn,
+            health=source.health, mqtt=options.mqtt, stop=stop, say=console.warn, anonymize=options.anonymize,
         ) as sinks:  # fmt: skip
             loaded()
             places = sinks.describe()

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from fer_edge_runtime.types import Image
 
 MAX_FACES = 64
+# With ``find_all``, whatever ``min_face`` says: a smaller face is hardly anybody's.
+SMALLEST_FACE = 24
 
 
 class Classified(NamedTuple):
@@ -53,6 +55,7 @@ class Recognizer:
         detector: Detector,
         choice: Choice,
         largest: bool = False,
+        min_face: int = 0,
     ) -> None:
         self.bundle = bundle
         self.artefact = artefact
@@ -60,6 +63,7 @@ class Recognizer:
         self.detector = detector
         self.choice = choice
         self.largest = largest
+        self._min_face = min_face
         self.labels = bundle.manifest.labels
         self.uncertain_below = bundle.manifest.uncertain_below
         self._framing = _framing_for(bundle, detector)
@@ -68,7 +72,7 @@ class Recognizer:
     def load(
         cls, bundle: str | Path = "default", *, engine: str = "auto", device: str = "auto", threads: int = 0,
         detector: str = "full", min_face: int = 24, largest: bool = False, scan_every: int = 1,
-        require_signature: str | Path | None = None,
+        require_signature: str | Path | None = None, find_all: bool = False,
     ) -> Recognizer:  # fmt: skip
         """Load and verify a bundle and start its engine and a detector.
 
@@ -83,6 +87,7 @@ class Recognizer:
             scan_every: the costly search for faces under about 50 px runs on every N-th picture; raise it for videos.
             require_signature: public key; the bundle is refused unless this key signed it. Without one, the environment
                 variable ``FER_EDGE_REQUIRE_SIGNATURE`` may name it.
+            find_all: also look for the faces that ``min_face`` leaves out, from 24 pixels on, for `find`.
 
         Raises:
             FerEdgeError: see `required_key`, `load_bundle`, `choose` and `open_detector`.
@@ -102,9 +107,15 @@ class Recognizer:
             bundle=loaded,
             artefact=choice.artefact,
             engine=running,
-            detector=open_detector(detector, threads=choice.threads, min_face=min_face, scan_every=scan_every),
+            detector=open_detector(
+                detector,
+                threads=choice.threads,
+                scan_every=scan_every,
+                min_face=min(min_face, SMALLEST_FACE) if find_all else min_face,
+            ),
             choice=choice,
             largest=largest,
+            min_face=min_face,
         )
 
     def __call__(self, image: Image) -> list[Face]:
@@ -126,8 +137,14 @@ class Recognizer:
 
     def detect(self, image: Image) -> list[Detection]:
         """The faces of a (H, W, 3) uint8 BGR picture, largest first; at most 64."""
+        return self.find(image)[0]
+
+    def find(self, image: Image) -> tuple[list[Detection], list[Detection]]:
+        """What `detect` gives, and the faces that it leaves out: too small, too many, not the largest."""
         found = sorted(self.detector.detect(image), key=_area, reverse=True)
-        return found[: 1 if self.largest else MAX_FACES]
+        kept = [detection for detection in found if _longer_side(detection) >= self._min_face]
+        kept = kept[: 1 if self.largest else MAX_FACES]
+        return kept, [detection for detection in found if detection not in kept]
 
     def classify(
         self, image: Image, detections: Sequence[Detection], *, clock: Callable[[], float] = time.perf_counter
@@ -190,6 +207,11 @@ def _framing_for(bundle: Bundle, detector: Detector) -> Framing:
             f"'{detector.name}'. Choose another --detector, or export the bundle again with this one."
         )
     return framing[detector.name]
+
+
+def _longer_side(detection: Detection) -> float:
+    x1, y1, x2, y2 = detection.box
+    return max(x2 - x1, y2 - y1)
 
 
 def _area(detection: Detection) -> float:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fer_edge_runtime.smooth import Smoother
     from fer_edge_runtime.track import Tracker
-    from fer_edge_runtime.types import SourceKind
+    from fer_edge_runtime.types import Box, Detection, SourceKind
 
 FPS_WINDOW = 30
 # The second pass for small faces, twice a second at 30 frames/s: a far face may wait that long to be found, then it is followed.
@@ -69,6 +69,7 @@ class StreamRecognizer:
         self._rate = FrameRate()
         self._seen = 0
         self._segment = 0
+        self._others: tuple[Box, ...] = ()
 
     def process(self, frame: Frame) -> FrameResult:
         """Faces of the next frame, largest first, with the time of each stage.
@@ -84,18 +85,24 @@ class StreamRecognizer:
         stages["total"] = (end - begin) * 1e3
         if frame.captured_s is not None:
             stages["latency"] = (time.monotonic() - frame.captured_s) * 1e3
-        return FrameResult(frame.source, frame.index, frame.time_s, tuple(faces), stages, self._rate.tick(end))
+        rate = self._rate.tick(end)
+        return FrameResult(frame.source, frame.index, frame.time_s, tuple(faces), stages, rate, self._others)
 
     def _forget(self, segment: int) -> None:
-        self._segment, self._seen, self._rate = segment, 0, FrameRate()
+        self._segment, self._seen, self._rate, self._others = segment, 0, FrameRate(), ()
         if self._memory is not None:
             tracker, smoother = self._memory
             tracker.reset()
             smoother.forget(())
 
+    def _detect(self, frame: Frame) -> list[Detection]:
+        detections, others = self._recognizer.find(frame.image)
+        self._others = tuple(detection.box for detection in others)
+        return detections
+
     def _picture(self, frame: Frame) -> tuple[list[Face], dict[str, float]]:
         begin = self._clock()
-        detections = self._recognizer.detect(frame.image)
+        detections = self._detect(frame)
         detected = self._clock()
         classified = self._recognizer.classify(frame.image, detections, clock=self._clock)
         faces = [self._recognizer.face(d, p) for d, p in zip(detections, classified.probabilities, strict=True)]
@@ -105,7 +112,7 @@ class StreamRecognizer:
 
     def _video(self, frame: Frame, tracker: Tracker, smoother: Smoother) -> tuple[list[Face], dict[str, float]]:
         begin = self._clock()
-        detections = self._recognizer.detect(frame.image) if self._seen % self._detect_every == 0 else None
+        detections = self._detect(frame) if self._seen % self._detect_every == 0 else None
         detected = self._clock()
         tracks = tracker.predict() if detections is None else tracker.update(detections)
         tracked = self._clock()

@@ -98,6 +98,7 @@ class FrameResult(NamedTuple):
         stages_ms: milliseconds per stage, in the order they ran (``detect``, ``align``, ``classify``, ``track``, …); ``total`` of
             these, and for live sources ``latency``, from the capture to the labels.
         fps: frames per second over the last second or so; 0 until it is known.
+        others: boxes of faces that were found and left out, as too small, too many or not the largest.
     """
 
     source: str
@@ -106,6 +107,7 @@ class FrameResult(NamedTuple):
     faces: tuple[Face, ...]
     stages_ms: Mapping[str, float] = {}
     fps: float = 0.0
+    others: tuple[Box, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The JSON Lines record, schema 1."""

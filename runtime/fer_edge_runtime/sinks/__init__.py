@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from fer_edge_runtime.anonymize import Anonymizer
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.sinks.base import ClosedPipe, Sink
 from fer_edge_runtime.types import Frame, FrameResult, SourceKind
@@ -36,6 +37,7 @@ def open_sinks(
     mqtt: MqttOptions | None = None,
     stop: threading.Event | None = None,
     say: Callable[[str], None] | None = None,
+    anonymize: bool = False,
 ) -> Sinks:
     """Open the sinks that were asked for; their modules are imported only then.
 
@@ -53,6 +55,7 @@ def open_sinks(
         mqtt: which broker, as whom, what.
         stop: ends the waiting for a key in the window, for the broker or for a pipe's reader.
         say: takes what a sink has to tell people while it runs, from any thread.
+        anonymize: cover all heads before any sink gets the picture.
 
     Raises:
         OutputError: one of them cannot be opened; those opened before are closed again.
@@ -62,7 +65,7 @@ def open_sinks(
     targets = [target for target in (json, csv, save) if target is not None]
     if len(set(targets)) < len(targets):
         raise ConfigError(f"Two outputs go to the same place ({', '.join(targets)}). Give each its own name.")
-    sinks = Sinks()
+    sinks = Sinks(anonymizer=Anonymizer(stream=kind != "pictures") if anonymize else None)
     try:
         if serve is not None:
             from fer_edge_runtime.sinks.page import PageSink
@@ -97,12 +100,15 @@ def open_sinks(
 class Sinks:
     """Several sinks as one; draws each frame once, and only when one of them needs it.
 
+    With an anonymizer, this is where heads are covered: no sink is ever given another picture.
+
     Attributes:
-        draw_ms: milliseconds that drawing the last frame took; 0 when nothing needed it.
+        draw_ms: milliseconds that covering and drawing the last frame took; 0 when nothing needed it.
     """
 
-    def __init__(self, sinks: Sequence[Sink] = ()) -> None:
+    def __init__(self, sinks: Sequence[Sink] = (), *, anonymizer: Anonymizer | None = None) -> None:
         """Start with these sinks."""
+        self._anonymizer = anonymizer
         self.draw_ms = 0.0
         self._sinks = list(sinks)
 
@@ -126,19 +132,22 @@ class Sinks:
             OutputError: one of them failed.
             ClosedPipe: nobody wants more.
         """
-        self.draw_ms = 0.0
+        started_s = time.perf_counter()
+        if self._anonymizer is not None:
+            frame = self._anonymizer.cover(frame, result)
         wants = [sink.needs_drawing for sink in self._sinks]
         drawn = self._draw(frame, result) if any(wants) else frame
+        needed = any(wants) or self._anonymizer is not None
+        self.draw_ms = (time.perf_counter() - started_s) * 1000 if needed else 0.0
         for sink, wanted in zip(self._sinks, wants, strict=True):
             sink.write(drawn if wanted else frame, result)
 
     def _draw(self, frame: Frame, result: FrameResult) -> Frame:
         from fer_edge_runtime.draw import annotate
 
-        started_s = time.perf_counter()
-        drawn = replace(frame, image=annotate(frame.image, result.faces))
-        self.draw_ms = (time.perf_counter() - started_s) * 1000
-        return drawn
+        # Dots would show where on a covered face its features are.
+        landmarks = self._anonymizer is None
+        return replace(frame, image=annotate(frame.image, result.faces, landmarks=landmarks))
 
     def describe(self) -> list[str]:
         """Where the results are."""
