@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from places import DEFAULT_BUNDLE, SAMPLES, hear_interrupts
 
+from fer_edge.__main__ import complete
 from fer_edge.archive.buckets import list_bucket
 from fer_edge.archive.inputs import Input, list_inputs
 from fer_edge.archive.planning import make_groups
@@ -308,3 +309,17 @@ def test_a_worker_imports_what_a_device_imports():
     heavy = "import sys, fer_edge.archive.worker, fer_edge.archive.annotator; print({'pyarrow', 'pandas', 'rich', 'ray'} & {*sys.modules})"
     said = subprocess.run([sys.executable, "-P", "-c", heavy], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(
+    ("given", "completed"),
+    [
+        ("a --ray --out r.parquet", "a --ray auto --out r.parquet"),
+        ("--ray photos --out r.parquet", "--ray auto photos --out r.parquet"),
+        ("a --ray head:6379", "a --ray head:6379"),
+        ("a --ray ray://10.0.0.1:10001", "a --ray ray://10.0.0.1:10001"),
+        ("--ray auto a", "--ray auto a"),
+    ],
+)
+def test_ray_without_an_address_is_the_cluster_of_this_machine(given, completed):
+    assert complete(["annotate", *given.split()]) == ["annotate", *completed.split()]

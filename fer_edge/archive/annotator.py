@@ -14,6 +14,7 @@ import cv2
 from fer_edge import __version__
 from fer_edge.archive.buckets import Buckets
 from fer_edge.archive.inputs import Input
+from fer_edge.archive.settings import Settings
 from fer_edge_runtime.errors import SourceError
 from fer_edge_runtime.recognizer import Recognizer
 from fer_edge_runtime.sources.base import display_name, quiet_opencv
@@ -30,18 +31,6 @@ PIECE_ROWS = 500
 PIECE_S = 2.0
 
 Row = list[Any]
-
-
-class Settings(NamedTuple):
-    """What changes results, as given on the command line."""
-
-    model: str = "default"
-    engine: str = "auto"
-    detector: str = "full"
-    min_face: int = 24
-    largest: bool = False
-    detect_every: int = 1
-    require_signature: str | None = None
 
 
 class Piece(NamedTuple):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fer_edge.archive.annotator import Settings
+from fer_edge.archive.settings import Settings
 from fer_edge.benchmark.process import Worker, WorkerError
 from fer_edge_runtime.errors import FerEdgeError
 

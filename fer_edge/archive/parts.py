@@ -71,10 +71,7 @@ class Parts:
         Raises:
             ConfigError: the parts were made with other settings.
         """
-        file = self.folder / SETTINGS
-        before: dict[str, Any] | None = None
-        with suppress(OSError, ValueError):
-            before = json.loads(file.read_text())
+        before = self._settings()
         if before == settings:
             return any(self._files())
         if before is not None and any(self._files()) and not fresh:
@@ -89,7 +86,7 @@ class Parts:
             )
         for path in self._files():
             path.unlink()
-        self._write(file, json.dumps(settings, indent=1).encode())
+        self._write(self.folder / SETTINGS, json.dumps(settings, indent=1).encode())
         return False
 
     def covered(self, inputs: Sequence[Input]) -> tuple[dict[Path, list[Covered]], int]:
@@ -142,6 +139,16 @@ class Parts:
     def remove(self) -> None:
         """The results are complete: nothing here is needed any more."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def leave(self, settings: dict[str, Any]) -> None:
+        """Remove what is left of a finished table of these settings; the unfinished work of others stays."""
+        if self._settings() == settings:
+            self.remove()
+
+    def _settings(self) -> Any:
+        with suppress(OSError, ValueError):
+            return json.loads((self.folder / SETTINGS).read_text())
+        return None
 
     def _locked(self) -> IO[bytes]:
         """The lock, of a folder that is still there: whoever held it before may have removed it."""

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fer_edge.archive.annotator import Settings
 from fer_edge.archive.group import Progress, Seat, annotate_group
 from fer_edge.archive.inputs import Input
 from fer_edge.archive.part import Covered, PartWriter
 from fer_edge.archive.parts import Parts
+from fer_edge.archive.settings import Settings
 from fer_edge.archive.table import table_schema
 from fer_edge_runtime.errors import ConfigError, DeviceError
 
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+KNOCK_S = 10.0
 # Of a Ray process: the worker that its next task uses again.
 _seats: dict[str, Seat] = {}
 
@@ -42,6 +47,7 @@ def connect(address: str) -> AbstractContextManager[Any]:
     Raises:
         DeviceError: there is none.
     """
+    _knock(address)
     import ray
 
     try:
@@ -51,9 +57,36 @@ def connect(address: str) -> AbstractContextManager[Any]:
     except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DeviceError(
-            f"No Ray cluster answers at '{address}': {reason} Start one with 'ray start --head', or leave --ray out."
+            f"No Ray cluster answers at '{address}': {reason.rstrip('.')}. Start one with 'ray start --head', or leave --ray out."
         ) from None
     return context
+
+
+def _knock(address: str) -> None:
+    """Ray waits for ever for an address that nobody listens at."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address == "auto":
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_S).close()
+    except (OSError, ValueError) as error:
+        raise DeviceError(
+            f"No Ray cluster answers at '{address}': {error}. Start one with 'ray start --head', or leave --ray out."
+        ) from None
+
+
+@contextmanager
+def quiet_stdout() -> Iterator[None]:
+    """What Ray prints to standard output goes to standard error, so that the first stays machine output."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def cluster_slots() -> tuple[int, int]:

@@ -49,7 +49,8 @@ def main() -> None:
 
 
 def _open(request: dict[str, Any]) -> Annotator:
-    from fer_edge.archive.annotator import Annotator, Settings
+    from fer_edge.archive.annotator import Annotator
+    from fer_edge.archive.settings import Settings
 
     annotator = Annotator(Settings(**request["settings"]), request["buckets"])
     loaded()

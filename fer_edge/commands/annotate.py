@@ -59,13 +59,16 @@ class _Job:
     """One run of the command."""
 
     def __init__(self, options: AnnotateOptions, parts: Parts) -> None:
-        from fer_edge.archive.annotator import Settings
+        from fer_edge.archive.settings import Settings
         from fer_edge.commands.annotate_display import AnnotateDisplay
+        from fer_edge_runtime.shipped import shipped_folder
 
+        path = Path(options.model)
+        own = shipped_folder(options.model) is None and path.exists()
         signature = options.require_signature
         self._options, self._parts = options, parts
         self._settings = Settings(
-            model=options.model if not Path(options.model).exists() else str(Path(options.model).absolute()),
+            model=str(path.absolute()) if own else options.model,
             engine=options.engine, detector=options.detector, min_face=options.min_face, largest=options.largest,
             detect_every=options.detect_every, require_signature=None if signature is None else str(signature.absolute()),
         )  # fmt: skip
@@ -101,7 +104,7 @@ class _Job:
                 assemble(self._options.out, schema, covered, listing.inputs, advance=self._assembling)
         else:
             self._say(f"{self._options.out} is complete already.")
-        self._parts.remove()
+        self._parts.leave(known)
         self._summary(totals, time.monotonic() - begin)
 
     def _assembling(self, done: int, total: int) -> None:
@@ -163,10 +166,10 @@ class _Job:
         self, first: Any, facts: dict[str, Any], listing: Listing, done: set[Input], schema: pa.Schema
     ) -> dict[Path, list[Covered]]:
         from fer_edge.archive.planning import make_groups
-        from fer_edge.archive.ray_job import cluster_slots, connect, run_ray
+        from fer_edge.archive.ray_job import cluster_slots, connect, quiet_stdout, run_ray
 
         first.close()  # it was here to say what runs
-        with connect(str(self._options.ray)):
+        with quiet_stdout(), connect(str(self._options.ray)):
             slots, nodes = cluster_slots()
             workers = self._options.workers or max(1, slots)
             groups = make_groups(listing.inputs, done, workers=workers)
@@ -189,10 +192,9 @@ class _Job:
 
         errors = errors_file(self._options.out) if totals.bad else None
         done, shown = self._display.done, self._display.problems
-        rate = f", {done / seconds:.1f} inputs/s" if done and seconds else ""
-        self._say(
-            f"{totals.inputs:,} inputs, {totals.frames:,} frames, {totals.faces:,} faces; {done:,} inputs in {seconds:.1f} s{rate}."
-        )
+        rate = f", {done / seconds:.1f} inputs/s" if seconds else ""
+        now = f"; {done:,} inputs in {seconds:.1f} s{rate}" if done else ""
+        self._say(f"{totals.inputs:,} inputs, {totals.frames:,} frames, {totals.faces:,} faces{now}.")
         for problem in shown[:LISTED]:
             self._say(f"Could not be read: {problem}")
         if errors is not None:
