@@ -110,8 +110,8 @@ def compare_runs(ours: Path, theirs: Path, wrong: list[str]) -> dict[str, Any]:
     faces = [both for a, b in pairs for both in zip(a["faces"], b["faces"], strict=False)]
     return {
         "frames": len(pairs), "same_labels": sum(same),
-        "box_px": max((abs(x - y) for a, b in faces for x, y in zip(a["box"], b["box"], strict=True)), default=None),
-        "score": max((abs(a["score"] - b["score"]) for a, b in faces), default=None),
+        "box_px": max((round(abs(x - y), 2) for a, b in faces for x, y in zip(a["box"], b["box"], strict=True)), default=None),
+        "score": max((round(abs(a["score"] - b["score"]), 4) for a, b in faces), default=None),
     }  # fmt: skip
 
 

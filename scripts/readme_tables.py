@@ -336,6 +336,40 @@ def boards_table() -> str:
     )
 
 
+def pi_emulated_table() -> str:
+    """By scripts/pi-emulated; no times, since an emulation has none."""
+    values = measured("pi_emulated")
+    if values is None:
+        return NOT_MEASURED
+    models = list(values["systems"][0]["models"])
+    kinds = [(model, kind) for model in models for kind in ("logits", "scores")]
+    rows = [
+        f"| Debian, Python | processor | {' | '.join(f'{model}, {kind}' for model, kind in kinds)} | instructions a frame |",
+        f"|---|---|{'---|' * len(kinds)}---|",
+    ]
+    for found in values["systems"]:
+        cells = [equality(found["models"][model][kind]) for model, kind in kinds]
+        counted = found["instructions_per_frame"]
+        rows.append(
+            f"| {found['suite']}, {found['python']} | {found['cpu']} | {' | '.join(cells)} | {f'{counted / 1e6:.0f} million' if counted else '–'} |"
+        )
+    runs = [found["run"] for found in values["systems"]]
+    faces = values["systems"][0]["models"][models[0]]["logits"]["faces"]
+    return (
+        "\n".join(rows)
+        + f"\n\nBytes of {faces} faces (golden, the demonstration clip's, noise) that differ from x86 ({values['machine']['cpu']}), QEMU "
+        f"{values['qemu'].split()[0]}; {values['machine']['date']}. Whole runs: {sum(run['same_labels'] for run in runs)} of {sum(run['frames'] for run in runs)} "
+        f"frames with the same labels, boxes within {max(run['box_px'] for run in runs):.1f} pixels, scores within {max(run['score'] for run in runs):.3f}. "
+        "Instructions: `fer-edge run` on the clip, one face, one thread, every stage; counted in the first suite."
+    )
+
+
+def equality(found: dict[str, Any]) -> str:
+    if not found["differing_bytes"]:
+        return f"0 of {found['bytes']:,}"
+    return f"{found['differing_bytes']} of {found['bytes']:,}, by {found['largest_difference']} at most"
+
+
 def spread(pair: list[float]) -> str:
     return f"{pair[1]:g}" if pair[0] == pair[1] else f"{pair[1]:g} to {pair[0]:g}"
 
@@ -355,6 +389,7 @@ TABLES = {
     "flagships": flagships_table,
     "robustness": robustness_table,
     "boards": boards_table,
+    "pi_emulated": pi_emulated_table,
     "peers": peers_table,
 }
 
