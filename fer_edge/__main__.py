@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+from typing import Any, NoReturn
 
 from fer_edge_runtime.errors import FerEdgeError, OutputError
 
@@ -24,7 +25,7 @@ def main() -> None:
     try:
         from fer_edge.cli import app
 
-        app(arguments, prog_name="fer-edge")
+        sys.exit(app(arguments, prog_name="fer-edge", standalone_mode=False))
     except FerEdgeError as error:
         if os.environ.get("FER_EDGE_DEBUG"):
             raise
@@ -49,6 +50,10 @@ def main() -> None:
             f"{error.strerror}: {place}. Nothing was finished; free some space, or name another folder with TMPDIR."
         )
         sys.exit(OutputError.exit_code)
+    except Exception as error:
+        if not hasattr(error, "show"):  # the class of Typer's own errors is not public
+            raise
+        _wrong_use(error)
 
 
 def _fill_closed_streams() -> None:
@@ -91,9 +96,20 @@ def _complete_ray(arguments: list[str]) -> list[str]:
     return completed
 
 
+def _wrong_use(error: Any) -> NoReturn:
+    """Show what Typer says about options, which it quotes, but without their passwords."""
+    from fer_edge_runtime.sources.base import without_secrets
+
+    error.message = without_secrets(error.message)
+    error.show()
+    sys.exit(error.exit_code)
+
+
 def _complain(sentence: str) -> None:
+    from fer_edge_runtime.sources.base import without_secrets
+
     red, plain = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else ("", "")
-    sys.stderr.write(f"{red}fer-edge: {sentence}{plain}\n")
+    sys.stderr.write(f"{red}fer-edge: {without_secrets(sentence)}{plain}\n")
 
 
 if __name__ == "__main__":

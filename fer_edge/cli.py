@@ -97,10 +97,14 @@ def root(
 
 @app.command()
 def run(
-    camera: Annotated[str | None, typer.Option(help="Camera: 0, 1, …, /dev/v4l/by-id/…, picamera2:0 or a URL.")] = None,
+    camera: Annotated[
+        str | None, typer.Option(help="Camera: 0, 1, …, /dev/v4l/by-id/…, picamera2:0, a URL or env:NAME.")
+    ] = None,
     source: Annotated[
         str | None,
-        typer.Option(help="Picture, folder, 'pattern*.jpg', video, rtsp:// or http:// URL, test-pattern, demo."),
+        typer.Option(
+            help="Picture, folder, 'pattern*.jpg', video, rtsp:// or http:// URL, env:NAME for a URL with a password, test-pattern, demo."
+        ),
     ] = None,
     model: Annotated[str, typer.Option(help="Bundle folder or zip, or a name of fer-edge models list.")] = "default",
     device: Annotated[DeviceName, typer.Option(help="Where to run.")] = DeviceName.auto,
@@ -129,7 +133,10 @@ def run(
     tls_key: Annotated[Path | None, typer.Option(metavar="PEM", help="Its private key.")] = None,
     mqtt: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Publish to a broker: mqtt[s]://[USER@]HOST[:PORT][/PREFIX]; never pictures."),
+        typer.Option(
+            metavar="URL",
+            help="Publish to a broker: mqtt[s]://[USER@]HOST[:PORT][/PREFIX] or env:NAME; never pictures.",
+        ),
     ] = None,
     mqtt_name: Annotated[str | None, typer.Option(help="Name of this device there; its host name otherwise.")] = None,
     mqtt_ca: Annotated[

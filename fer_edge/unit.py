@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from fer_edge_runtime.errors import BundleError, ConfigError, MissingPackageError
 from fer_edge_runtime.shipped import ASSETS, shipped_folder
+from fer_edge_runtime.sources.base import display_url
 
 INPUTS = (
     "source", "model", "detector", "require_signature", "mqtt_ca", "mqtt_cert", "mqtt_key", "token_file", "tls_cert", "tls_key",
@@ -24,7 +25,9 @@ OUTPUTS = ("json", "csv", "save")
 # Another start would end the same way.
 HOPELESS = (ConfigError.exit_code, BundleError.exit_code, MissingPackageError.exit_code)
 _HOMES = ("/home", "/root", "/run/user")
-_URL = re.compile(r"[a-z0-9+.-]+://", re.IGNORECASE)
+# An address that is read from the environment is one of a stream, too.
+_URL = re.compile(r"[a-z0-9+.-]+://|env:", re.IGNORECASE)
+_WITH_USER = r"://[^/@]*:.*@"
 
 
 class Plan(NamedTuple):
@@ -46,25 +49,44 @@ class Plan(NamedTuple):
 
 
 def planned(plan: Plan, here: Path) -> Plan:
-    """The plan with files named in full, on the CPU unless told, and with patience for a camera that comes later.
+    """The plan with files named in full, addresses with passwords left to the environment, on the CPU unless told, and with patience
+    for a camera that comes later.
 
     Raises:
         ConfigError: a service could not reach a file.
     """
     for option in OUTPUTS:
         _check_output(option, plan.values.get(option), plan.name)
-    arguments = list(plan.arguments)
+    arguments, values = list(plan.arguments), dict(plan.values)
+    for option in secret_addresses(values):
+        values[option] = f"env:{address_variable(option)}"
+        arguments = _replaced(arguments, option, values[option])
     for option in INPUTS:
-        value = plan.values.get(option)
-        if value is not None and _is_file(option, str(value), plan.values):
+        value = values.get(option)
+        if value is not None and _is_file(option, str(value), values):
             arguments = _replaced(arguments, option, _in_full(str(value), here))
-    values = dict(plan.values)
     if not any(argument.partition("=")[0] == "--device" for argument in arguments):
         arguments += ["--device", "cpu"]
         values["device"] = "cpu"
     if source_kind(values) != "files" and not values.get("wait_for_source"):
         arguments.append("--wait-for-source")
     return plan._replace(arguments=tuple(arguments), values=values)
+
+
+def secret_addresses(values: dict[str, Any]) -> list[str]:
+    """Options whose address holds what other users of the machine, who can read units and command lines, should not see."""
+    given = {option: str(values[option]) for option in ("source", "camera", "mqtt") if values.get(option) is not None}
+    return [
+        option
+        for option, address in given.items()
+        if re.search(_WITH_USER, address)
+        or (option != "mqtt" and "://" in address and display_url(address) != address)
+    ]
+
+
+def address_variable(option: str) -> str:
+    """Such as ``FER_EDGE_SOURCE``: what the address of an option is called in the service's environment."""
+    return f"FER_EDGE_{option.upper()}"
 
 
 def _is_file(option: str, value: str, values: dict[str, Any]) -> bool:
@@ -151,12 +173,12 @@ def unit_text(plan: Plan) -> str:
         "RestartSec=5",
         "# Wrong use, a refused bundle, a missing package: another start would end the same way.",
         f"RestartPreventExitStatus={' '.join(map(str, HOPELESS))}",
-        "# Passwords and tokens: FER_EDGE_MQTT_PASSWORD=… and FER_EDGE_TOKEN=… in a file that only root reads.",
+        "# Passwords, tokens and addresses with them: FER_EDGE_MQTT_WITH_USER=…, FER_EDGE_TOKEN=… in a file that only root reads.",
         f"EnvironmentFile=-/etc/{plan.name}.env",
         f"StateDirectory={plan.name}",
         f"CacheDirectory={plan.name}",
         f"WorkingDirectory=/var/lib/{plan.name}",
-        f"Environment=XDG_CACHE_HOME=/var/cache/{plan.name}",
+        f"Environment=XDG_CACHE_HOME=/var/cache/{plan.name} XDG_STATE_HOME=/var/lib/{plan.name}",
         f"MemoryMax={plan.memory}",
         "TasksMax=64",
         "UMask=0077",

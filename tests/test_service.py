@@ -116,9 +116,24 @@ def test_words_stay_words_and_files_are_found_from_anywhere(arguments, found):
     assert found.format(root=str(systemd_machine.ROOT).lstrip("/")) in directives(text)["ExecStart"][0]
 
 
-def test_password_in_an_address_is_warned_of():
-    assert "FER_EDGE_MQTT_PASSWORD" in unit("--camera", "0", "--mqtt", "mqtt://me:secret@broker")[2]
-    assert "FER_EDGE_MQTT_PASSWORD" not in unit("--camera", "0", "--mqtt", "mqtt://me@broker")[2]
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (["--camera", "0", "--mqtt", "mqtt://me:QQQ@broker"], ["FER_EDGE_MQTT"]),
+        (["--camera", "0", "--mqtt", "mqtt://me@broker"], []),
+        (["--source=rtsp://me:Q/Q?QQQ@camera/1", "--mqtt=mqtts://me:QQQ@broker"], ["FER_EDGE_SOURCE", "FER_EDGE_MQTT"]),
+        (["--camera", "HTTP://camera/stream?token=QQQ"], ["FER_EDGE_CAMERA"]),
+        (["--camera", "rtsp://camera/1"], []),
+    ],
+)
+def test_address_with_a_password_is_left_to_the_environment(arguments, variables):
+    code, text, words = unit(*arguments)
+    assert code == 0, words
+    assert "QQQ" not in text + words
+    started = directives(text)["ExecStart"][0]
+    assert re.findall(r"env:(\w+)", started) == variables
+    assert re.findall(r"as (\w+)='ADDRESS'", words) == variables
+    assert "--wait-for-source" in started
 
 
 @pytest.mark.parametrize(

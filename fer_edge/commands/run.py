@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -20,7 +21,8 @@ from fer_edge_runtime.loop import Summary, run_loop
 from fer_edge_runtime.notify import Notifier
 from fer_edge_runtime.recognizer import Recognizer
 from fer_edge_runtime.sinks import ClosedPipe, open_sinks
-from fer_edge_runtime.sources import open_source
+from fer_edge_runtime.sources import display_name, open_source
+from fer_edge_runtime.sources.base import without_secrets
 from fer_edge_runtime.stream import STREAM_SCAN_EVERY, StreamRecognizer
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ class Console:
         # Words are not what a run is for: it goes on when nobody reads them any more.
         with self._turn, suppress(OSError, ValueError):
             self._clear()
-            sys.stderr.write(f"{sentence}\n")
+            sys.stderr.write(f"{without_secrets(sentence)}\n")
             sys.stderr.flush()
 
     def status(self, result: FrameResult) -> None:
@@ -184,7 +186,7 @@ def mqtt_options(url: str | None, **others: Any) -> MqttOptions | None:
         return None
     from fer_edge_runtime.sinks.broker import MqttOptions, parse_broker
 
-    options = MqttOptions(url, version=__version__, **others)
+    options = MqttOptions(address_of(url, "mqtt"), version=__version__, **others)
     parse_broker(options)
     return options
 
@@ -193,7 +195,26 @@ def _what_to_look_at(options: RunOptions) -> str:
     if (options.camera is None) == (options.source is None):
         problem = "Both --camera and --source were given" if options.camera is not None else "Nothing to look at"
         raise ConfigError(f"{problem}. Give one of: --camera 0, --source FILE, --source demo.")
-    return options.camera if options.camera is not None else str(options.source)
+    if options.camera is not None:
+        return address_of(options.camera, "camera")
+    return address_of(str(options.source), "source")
+
+
+def address_of(value: str, option: str) -> str:
+    """What was given, or for ``env:NAME`` what that environment variable holds: other users can read options, not that.
+
+    Raises:
+        ConfigError: it is not set.
+    """
+    if not value.startswith("env:"):
+        return value
+    name = value.removeprefix("env:")
+    found = os.environ.get(name, "")
+    if not found:
+        raise ConfigError(
+            f"--{option} {display_name(value)}: there is no environment variable {display_name(name)}, or it is empty."
+        )
+    return found
 
 
 def _picture_line(console: Console) -> Callable[[FrameResult], None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fer_edge.__main__ import complete
-from fer_edge.unit import OUTPUTS, Plan, planned, unit_text
+from fer_edge.unit import OUTPUTS, Plan, address_variable, planned, secret_addresses, unit_text
 from fer_edge_runtime.errors import ConfigError
 
 
@@ -50,11 +50,11 @@ def _advice(name: str, values: dict[str, Any]) -> list[str]:
         f"Start it:   sudo systemctl daemon-reload && sudo systemctl enable --now {name}",
         f"Watch it:   systemctl status {name}; journalctl -u {name} -f",
     ]
-    if any(re.search(r"://[^/@]*:[^/]*@", str(values[option])) for option in ("source", "camera", "mqtt")):
-        lines.append(
-            "Note: an address holds a password, and everybody on this machine can read units. MQTT's belongs into "
-            f"/etc/{name}.env, as FER_EDGE_MQTT_PASSWORD=…; give a camera a user of its own who may only watch."
-        )
+    lines += [
+        f"Note: the address of --{option} may hold a password, and everybody on this machine can read units, so it is not in this one. "
+        f"Write it into /etc/{name}.env, which only root may read (chmod 600), as {address_variable(option)}='ADDRESS'."
+        for option in secret_addresses(values)
+    ]
     files = [f"--{option}" for option in OUTPUTS if values[option] not in (None, "-")]
     if files:
         lines.append(

@@ -292,6 +292,16 @@ def test_live_page_of_another_run_can_be_a_source():
         ("rtsp://user:1/secret@cam/1", "rtsp://***@cam/1"),
         ("http://cam/v.cgi?user=a&password=secret", "http://cam/v.cgi?…"),
         ("http://host/@someone/live", "http://host/@someone/live"),
+        ("RTSP://User:secret@CAM/1", "RTSP://***@CAM/1"),
+        ("rtsp://user@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://user:secret@[fe80::1%25eth0]:554/1", "rtsp://***@[fe80::1%25eth0]:554/1"),
+        ("rtsp://[fe80::1]:554/1", "rtsp://[fe80::1]:554/1"),
+        ("rtsp://user%3Asecret%40cam/1", "rtsp://***@cam/1"),
+        ("rtsp://user:se%40cr%2Fet@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://user:secret\\@cam/1", "rtsp://***@cam/1"),
+        ("rtsp://cam:554/user=admin_password=secret_channel=1.sdp", "rtsp://cam:554/…"),
+        ("rtsp://cam/live/token=secret/1?x", "rtsp://cam/live/…"),
+        ("http://cam/live#token=secret", "http://cam/live?…"),
     ],
 )
 def test_display_url_never_shows_a_password(url, expected):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from fer_edge_runtime.anonymize import Anonymizer
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.sinks.base import ClosedPipe, Sink
+from fer_edge_runtime.sources.base import display_url
 from fer_edge_runtime.types import Frame, FrameResult, SourceKind
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def open_sinks(
         DeviceError: the MQTT broker is not there; MissingPackageError: its client is not installed.
     """
     targets = [target for target in (json, csv, save) if target is not None]
+    for target in targets:
+        if "://" in target:
+            raise ConfigError(f"{display_url(target)}: results are written into files. Give a path.")
     if len(set(targets)) < len(targets):
         raise ConfigError(f"Two outputs go to the same place ({', '.join(targets)}). Give each its own name.")
     sinks = Sinks(anonymizer=Anonymizer(stream=kind != "pictures") if anonymize else None)

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from fer_edge_runtime.errors import ConfigError, SourceError
-from fer_edge_runtime.sources.base import Source, display_name, display_url
+from fer_edge_runtime.sources.base import Source, display_name, display_source, display_url
 from fer_edge_runtime.sources.health import SourceHealth, SourceState
 from fer_edge_runtime.sources.reconnect import LiveOptions
 
@@ -45,7 +45,9 @@ def open_source(spec: str, *, stop: threading.Event | None = None, live: LiveOpt
         return open_pattern(spec, stop=stop)
     device = _open_device(spec, stop, live)
     if device is None and live is not None and live.wait:
-        raise ConfigError(f"{display_name(spec)}: --wait-for-source waits for cameras and streams. Leave it out here.")
+        raise ConfigError(
+            f"{display_source(spec)}: --wait-for-source waits for cameras and streams. Leave it out here."
+        )
     return device or _open_files(spec, stop)
 
 
@@ -76,11 +78,11 @@ def _open_files(spec: str, stop: threading.Event | None) -> Source:
     path = Path(os.path.expanduser(spec))  # noqa: PTH111 this one never raises
     name = display_name(spec)
     if "\0" in spec or not spec:
-        raise SourceError(f"'{name}' is not a file name. {_HELP}")
+        raise SourceError(f"'{display_source(spec)}' is not a file name. {_HELP}")
     try:
         folder, file, exists = path.is_dir(), path.is_file(), path.exists()
     except OSError as error:
-        raise SourceError(f"{name}: cannot be read: {error.strerror or error}.") from error
+        raise SourceError(f"{display_source(spec)}: cannot be read: {error.strerror or error}.") from error
     if folder:
         return PictureSource(pictures_in(path), name=name, stop=stop)
     if file:
@@ -89,7 +91,7 @@ def _open_files(spec: str, stop: threading.Event | None) -> Source:
         raise SourceError(f"{name}: neither a file nor a folder (a pipe or device?). {_HELP}")
     matches = _glob(path)
     if not matches:
-        raise SourceError(f"{name}: no such file or folder, and no file matches it. {_HELP}")
+        raise SourceError(f"{display_source(spec)}: no such file or folder, and no file matches it. {_HELP}")
     if len(matches) == 1:
         return _open_file(matches[0], display_name(str(matches[0])), stop)
     return PictureSource(_pictures_of(matches, name), name=name, stop=stop)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from fer_edge_runtime.sources.health import SourceHealth
 from fer_edge_runtime.types import Frame, SourceKind
+
+_AT = r"@|%40"  # one that is written as %40 may be meant as one
 
 
 class Source(Protocol):
@@ -66,17 +69,37 @@ def display_name(text: str) -> str:
 
 
 def display_url(url: str) -> str:
-    """A URL without what may be secret: user name, password, query and fragment.
+    """A URL without what may be secret: user name, password, query, fragment, and a path from its first ``=`` on.
 
-    A password may hold ``@``, ``/`` or ``?`` although it should not; when in doubt more is hidden, never less.
+    A password may hold ``@``, ``/`` or ``?`` although it should not, and some cameras take it in the path
+    (``/user=admin_password=…``); when in doubt more is hidden, never less.
     """
     scheme, _, rest = url.partition("://")
-    authority = rest.split("/", 1)[0].split("?", 1)[0].split("#", 1)[0]
-    secret = "@" in authority or (":" in authority and "@" in rest)
-    shown = rest.rpartition("@")[2] if secret else rest
-    path = shown.split("?", 1)[0].split("#", 1)[0]
+    authority = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
+    secret = re.search(_AT, authority) is not None or (":" in authority and "@" in rest)
+    shown = re.split(_AT, rest)[-1] if secret else rest
+    path = re.split(r"[?#]", shown, maxsplit=1)[0]
     query = "?…" if path != shown else ""
+    if "=" in path:
+        path, query = path[: path.index("=")].rpartition("/")[0] + "/…", ""
     return display_name(f"{scheme}://{'***@' if secret else ''}{path}{query}")
+
+
+def display_source(spec: str) -> str:
+    """What was given as a source and is nothing that exists: a mistyped address is not repeated, as it may hold a password."""
+    if re.search(r"://|:.*(@|%40)| ! ", spec, re.DOTALL):
+        return "the source given (not repeated here, as it may hold a password)"
+    return display_name(spec)
+
+
+def without_secrets(sentence: str) -> str:
+    """The safety net of everything that is printed: addresses in it lose their passwords and queries, if they still have any."""
+
+    def shown(found: re.Match[str]) -> str:
+        address = found[0]
+        return display_url(address) if re.search(r"://[^\s/?#@\[\]]*:\S*@|\?\S*=", address) else address
+
+    return re.sub(r"[A-Za-z][\w+.-]*://\S+", shown, sentence)
 
 
 def quiet_opencv() -> None:

@@ -179,8 +179,8 @@ def _open_stream(url: str, name: str) -> Capture:
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
     try:
         capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
-    except cv2.error as error:  # may quote the address with its password
-        raise SourceError(f"{name}: OpenCV refuses this address; write it as scheme://host/path.") from error
+    except cv2.error:  # may quote the address with its password, also in a traceback
+        raise SourceError(f"{name}: OpenCV refuses this address; write it as scheme://host/path.") from None
     if not capture.isOpened():
         capture.release()
         raise SourceError(
