@@ -42,6 +42,10 @@ def wait_for(condition, process, seconds=180):
     return found
 
 
+def start(command):
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
 def workers_of(process):
     """Our worker processes under a cluster's."""
     found = []
@@ -63,9 +67,16 @@ def test_every_input_counts_once_although_processes_of_the_cluster_are_killed(tm
         (folder / f"{number}.jpg").write_bytes(face.tobytes())
     (folder / "bad.jpg").write_bytes(face.tobytes()[:1000])
     command = [FER_EDGE, "annotate", str(folder), "--out", str(out), "--ray", address, "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     parts = tmp_path / "r.parquet.parts"
-    wait_for(lambda: len(list(parts.glob("part-*"))) >= 2, process)
+    process = start(command)
+    wait_for(lambda: list(parts.glob("part-*")), process)
+    process.terminate()
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == 130, words
+    assert "fer-edge: interrupted" in words
+    begun = len(list(parts.glob("part-*")))
+    process = start(command)
+    wait_for(lambda: len(list(parts.glob("part-*"))) >= begun + 2, process)
     ours = wait_for(lambda: workers_of(nodes), process)
     ours[0].parent().kill()  # a process of Ray's, in the middle of a task
     before = len(list(parts.glob("part-*")))
@@ -74,6 +85,7 @@ def test_every_input_counts_once_although_processes_of_the_cluster_are_killed(tm
     said, words = process.communicate(timeout=300)
     assert process.returncode == 0, words
     assert "on 2 nodes" in words
+    assert "Going on: " in words
     assert json.loads(said)["bad"] == 1
     counts = collections.Counter(row["source"] for row in pq.read_table(out).to_pylist())
     assert counts == {str(path): 1 for path in folder.iterdir()}

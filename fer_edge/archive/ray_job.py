@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -50,6 +51,7 @@ def connect(address: str) -> AbstractContextManager[Any]:
     _knock(address)
     import ray
 
+    ours = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         context: AbstractContextManager[Any] = ray.init(
             address=address, log_to_driver=False, logging_level=logging.ERROR
@@ -59,6 +61,8 @@ def connect(address: str) -> AbstractContextManager[Any]:
         raise DeviceError(
             f"No Ray cluster answers at '{address}': {reason.rstrip('.')}. Start one with 'ray start --head', or leave --ray out."
         ) from None
+    for number, handler in ours.items():  # Ray's end the process without a word of ours
+        signal.signal(number, handler)
     return context
 
 
