@@ -1,6 +1,7 @@
 """Shared pictures and paths. Everything here is made from files in this repository."""
 
 import os
+import tempfile
 
 import cv2
 import pytest
@@ -13,6 +14,10 @@ quiet_opencv()  # FFmpeg reads its log level once a process, so whichever test o
 # The same tests on every machine: none uses the GPU that it has, unless it asks for one.
 os.environ["FER_EDGE_GPU_PROBE"] = "off"
 os.environ["VK_DRIVER_FILES"] = "/nonexistent"
+
+# What a run leaves behind (that its notice was shown) is not left in the home of whoever tests.
+_STATE = tempfile.TemporaryDirectory(prefix="fer-edge-state-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 
 from fer_edge import __version__
+from fer_edge.first_run import first_run_notice
 from fer_edge.pulse import Pulse
 from fer_edge.startup import loaded
 from fer_edge.stopping import Stopped, Stopper
@@ -134,8 +135,8 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
             )  # fmt: skip
         if not options.quiet:
             console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")
-        if source.kind == "live":
-            console.say(NOTICE)
+            if notice := first_run_notice() or (NOTICE if source.kind == "live" else ""):
+                console.say(notice)
         stream = StreamRecognizer(recognizer, source.kind, detect_every=options.detect_every)
         with open_sinks(
             labels=recognizer.labels, kind=source.kind, total=source.total, fps=source.fps, json=options.json,

@@ -11,6 +11,7 @@ import cv2
 
 from fer_edge import __version__
 from fer_edge.commands.run import Console
+from fer_edge.first_run import first_run_notice
 from fer_edge.startup import loaded
 from fer_edge.stopping import Stopped, Stopper
 from fer_edge_runtime.engines.select import default_threads
@@ -82,6 +83,8 @@ def _serve(options: ServeOptions, console: Console, stop: threading.Event, stopp
     try:
         loaded()
         console.say(f"fer-edge {__version__}: {recognizer.describe()}")
+        if not options.quiet and (notice := first_run_notice()):
+            console.say(notice)
         console.say(NOTICE)
         who = "this machine only" if is_loopback(host) else "the whole network"
         console.say(f"Pictures: POST {server.url}v1/faces ({who}{', with the token' if token else ''})")
