@@ -144,7 +144,7 @@ def test_archive_of_which_nothing_can_be_read_is_exit_code_4_with_the_list(tmp_p
     (tmp_path / "a.jpg").write_bytes(b"no picture")
     done = annotate(tmp_path / "a.jpg", "--out", tmp_path / "r.parquet")
     assert done.returncode == 4
-    assert "None of the 1 inputs can be read" in done.stderr
+    assert "Nothing can be read of 1 input." in done.stderr
     assert [row["face"] for row in rows(tmp_path / "r.parquet")] == [None]
 
 
@@ -211,7 +211,7 @@ def test_ctrl_c_ends_soon_and_changed_inputs_are_done_again(tmp_path, pictures):
     Path(changed).write_bytes(b"changed")
     done = annotate(pictures, "--out", out, "--workers", 2)
     assert done.returncode == 0, done.stderr
-    assert "1 parts are done again" in done.stderr
+    assert "1 finished group must be done again" in done.stderr
     each_once(out, pictures)
     assert [row["source"] for row in rows(out) if row["error"]] == [changed]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from fer_edge_runtime.errors import SourceError
-from fer_edge_runtime.sources.base import display_name
+from fer_edge_runtime.sources.base import display_name, display_url
 from fer_edge_runtime.sources.header import read_header
 from fer_edge_runtime.sources.picture import PICTURE_SUFFIXES, natural_key
 
@@ -69,17 +69,17 @@ def list_inputs(sources: Sequence[str]) -> Listing:
     seen: set[str] = set()
     left_out = 0
     for source in sources:
-        before, others = len(listing.inputs), 0
+        matched = others = 0
         for found in _found(source, listing.buckets):
             if found is None:
                 others += 1
-            elif found.path not in seen:
+                continue
+            matched += 1
+            if found.path not in seen:
                 seen.add(found.path)
                 listing.inputs.append(found)
         left_out += others
-        if len(listing.inputs) == before and not (seen and len(sources) > 1):
-            from fer_edge_runtime.sources.base import display_url
-
+        if not matched:
             shown = display_url(source) if "://" in source else display_name(source)
             raise SourceError(f"{shown}: no picture and no video in it ({others} other files).")
     return listing._replace(left_out=left_out)

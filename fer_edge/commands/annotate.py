@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fer_edge import __version__
+from fer_edge.commands.annotate_display import AnnotateDisplay, counted
 from fer_edge.commands.display import interruptible, need
 from fer_edge_runtime.errors import ConfigError, OutputError, SourceError
 
@@ -60,7 +61,6 @@ class _Job:
 
     def __init__(self, options: AnnotateOptions, parts: Parts) -> None:
         from fer_edge.archive.settings import Settings
-        from fer_edge.commands.annotate_display import AnnotateDisplay
         from fer_edge_runtime.shipped import shipped_folder
 
         path = Path(options.model)
@@ -128,15 +128,13 @@ class _Job:
             raise OutputError(f"{out} exists. Choose another --out, or give --overwrite to replace it.")
         if dropped:
             self._say(
-                f"{dropped} parts are done again: inputs of theirs have changed or are gone, or they are damaged."
+                f"{counted(dropped, 'finished group')} must be done again: inputs have changed or are gone, or a part is damaged."
             )
         if resumed and covered:
             done = sum(map(len, covered.values()))
-            self._say(f"Going on: {done:,} of {len(listing.inputs):,} inputs are done.")
+            self._say(f"Going on: {done:,} of {counted(len(listing.inputs), 'input')} done.")
         if listing.left_out:
-            self._say(
-                f"{listing.left_out:,} other files are neither pictures nor videos by their name and are left out."
-            )
+            self._say(f"Left out: {counted(listing.left_out, 'other file')}, neither picture nor video by name.")
         return covered
 
     def _work(
@@ -185,7 +183,9 @@ class _Job:
         left = [item for item in listing.inputs if item not in done]
         videos = sum(item.kind == "video" for item in left)
         size = sum(item.size for item in left)
-        self._say(f"{len(left) - videos:,} pictures and {videos:,} videos, {size / 1e6:,.1f} MB; {how}.")
+        self._say(
+            f"{counted(len(left) - videos, 'picture')} and {counted(videos, 'video')}, {size / 1e6:,.1f} MB; {how}."
+        )
 
     def _summary(self, totals: Totals, seconds: float) -> None:
         from fer_edge.archive.results import errors_file
@@ -193,12 +193,16 @@ class _Job:
         errors = errors_file(self._options.out) if totals.bad else None
         done, shown = self._display.done, self._display.problems
         rate = f", {done / seconds:.1f} inputs/s" if seconds else ""
-        now = f"; {done:,} inputs in {seconds:.1f} s{rate}" if done else ""
-        self._say(f"{totals.inputs:,} inputs, {totals.frames:,} frames, {totals.faces:,} faces{now}.")
+        now = f"; {counted(done, 'input')} in {seconds:.1f} s{rate}" if done else ""
+        self._say(
+            f"{counted(totals.inputs, 'input')}, {counted(totals.frames, 'frame')}, {counted(totals.faces, 'face')}{now}."
+        )
         for problem in shown[:LISTED]:
             self._say(f"Could not be read: {problem}")
         if errors is not None:
-            self._say(f"{totals.bad:,} inputs could not be read, or not to their end; all of them are in {errors}.")
+            self._say(
+                f"{counted(totals.bad, 'input')} could not be read, or not to the end; the whole list is in {errors}."
+            )
         self._say(f"Written: {self._options.out}")
         if self._options.json:
             record = {
@@ -207,7 +211,7 @@ class _Job:
             }  # fmt: skip
             sys.stdout.write(json.dumps(record) + "\n")
         if totals.bad and not totals.frames:
-            raise SourceError(f"None of the {totals.inputs:,} inputs can be read. All reasons are in {errors}.")
+            raise SourceError(f"Nothing can be read of {counted(totals.inputs, 'input')}. The reasons are in {errors}.")
 
     def _say(self, sentence: str) -> None:
         self._display.say(sentence)

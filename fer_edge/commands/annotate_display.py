@@ -15,6 +15,11 @@ LINE_EVERY_S = 30.0
 KEPT = 100
 
 
+def counted(number: int, noun: str) -> str:
+    """Such as ``1 video`` or ``1,200 videos``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 class AnnotateDisplay:
     """Sentences and a bar on stderr.
 
@@ -72,8 +77,7 @@ class AnnotateDisplay:
         if progress.problem is not None:
             self._bad += 1
             self.problems += [progress.problem] if len(self.problems) < KEPT else []
-        if progress.done:
-            self.bar("annotating", self.done, self._total)
+        self.bar("annotating", self.done, self._total)
         self.tick()
 
     def tick(self) -> None:
@@ -99,4 +103,4 @@ class AnnotateDisplay:
         seconds = time.monotonic() - self._begin_s
         rate = f"{self.done / seconds:.1f} inputs/s, {self._frames / seconds:.1f} frames/s, " if seconds > 0 else ""
         bad = f", {self._bad:,} unreadable" if self._bad else ""
-        return f"{rate}{self._faces:,} faces{bad}"
+        return f"{rate}{counted(self._faces, 'face')}{bad}"
