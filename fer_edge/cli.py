@@ -123,6 +123,19 @@ def run(
     anonymize: Annotated[
         bool, typer.Option("--anonymize", help="Cover every head that is found, in all that shows or saves pictures.")
     ] = False,
+    rotate: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Begin new files (--save, --json, --csv) every 10m, 1h, 1d …; names get the time."
+        ),
+    ] = None,
+    keep_days: Annotated[
+        float | None, typer.Option(min=0.01, max=36_500, help="With --rotate: delete files that are older.")
+    ] = None,
+    keep_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="With --rotate: delete the oldest when an output has more, such as 20G."),
+    ] = None,
     serve: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="Live page, health and metrics, such as 127.0.0.1:8080.")
     ] = None,
@@ -181,6 +194,7 @@ def run(
 
     start_light()
     from fer_edge.commands.run import RunOptions, mqtt_options, run_command, serve_options
+    from fer_edge_runtime.sinks.rotation import rotation_options
     from fer_edge_runtime.sources import LiveOptions
 
     run_command(
@@ -218,6 +232,7 @@ def run(
                 frozen_s=frozen_after,
             ),
             anonymize=anonymize,
+            rotation=rotation_options(rotate, keep_days=keep_days, keep_size=keep_size),
             max_frames=max_frames,
             quiet=quiet,
         )  # fmt: skip

@@ -114,7 +114,16 @@ def test_quiet_prints_nothing_but_results():
 
 
 @pytest.mark.parametrize(
-    "option", ["--engine=onnx", "--detector=short", "--largest", "--threads=2", "--device=cpu", "--detect-every=5"]
+    "option",
+    [
+        "--engine=onnx",
+        "--detector=short",
+        "--largest",
+        "--threads=2",
+        "--device=cpu",
+        "--detect-every=5",
+        "--anonymize",
+    ],
 )
 def test_every_option_still_finds_the_face(option):
     done = fer_edge("run", "--source", ASTRONAUT, "--json", "-", option)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from fer_edge_runtime.sinks.broker import MqttOptions
     from fer_edge_runtime.sinks.page import PageOptions
+    from fer_edge_runtime.sinks.rotation import Rotation
     from fer_edge_runtime.sources import LiveOptions, Source, SourceHealth
     from fer_edge_runtime.types import FrameResult
 
@@ -64,6 +65,7 @@ class RunOptions(NamedTuple):
     require_signature: Path | None
     live: LiveOptions
     anonymize: bool
+    rotation: Rotation | None
     max_frames: int | None
     quiet: bool
 
@@ -142,6 +144,7 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
             labels=recognizer.labels, kind=source.kind, total=source.total, fps=source.fps, json=options.json,
             csv=options.csv, save=options.save, show=options.show, serve=options.serve,
             health=source.health, mqtt=options.mqtt, stop=stop, say=console.warn, anonymize=options.anonymize,
+            rotation=options.rotation,
         ) as sinks:  # fmt: skip
             loaded()
             places = sinks.describe()
@@ -150,10 +153,15 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
             if options.mqtt:
                 console.say(f"MQTT: {places[1 if options.serve else 0]}")
             show = _picture_line(console) if pictures else console.status
+
+            def idle() -> None:
+                pulse.idle()
+                sinks.idle()
+
             with Pulse(source, show, notifier, console.warn) as pulse:
                 summary = run_loop(
                     source, stream, sinks, stop=stop, max_frames=options.max_frames, on_result=pulse.frame,
-                    on_idle=pulse.idle,
+                    on_idle=idle,
                 )  # fmt: skip
             places = sinks.describe()
     for line in summary_lines(source, summary, places):

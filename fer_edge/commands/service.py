@@ -56,9 +56,9 @@ def _advice(name: str, values: dict[str, Any]) -> list[str]:
         for option in secret_addresses(values)
     ]
     files = [f"--{option}" for option in OUTPUTS if values[option] not in (None, "-")]
-    if files:
+    if files and values["rotate"] is None:
         lines.append(
             f"Note: every start writes {' and '.join(files)} anew, under a temporary name until the service stops. For results that "
-            "outlive a restart use --json without a path (the journal keeps them) or --mqtt."
+            "outlive a restart use --rotate 1h with --keep-days 7, --json without a path (the journal keeps them) or --mqtt."
         )
     return lines

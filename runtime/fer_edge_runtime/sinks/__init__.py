@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +20,7 @@ from fer_edge_runtime.types import Frame, FrameResult, SourceKind
 if TYPE_CHECKING:
     from fer_edge_runtime.sinks.broker import MqttOptions
     from fer_edge_runtime.sinks.page import PageOptions
+    from fer_edge_runtime.sinks.rotation import Rotation
     from fer_edge_runtime.sources.health import SourceHealth
 
 __all__ = ["ClosedPipe", "Sink", "Sinks", "open_sinks"]
@@ -39,6 +42,7 @@ def open_sinks(
     stop: threading.Event | None = None,
     say: Callable[[str], None] | None = None,
     anonymize: bool = False,
+    rotation: Rotation | None = None,
 ) -> Sinks:
     """Open the sinks that were asked for; their modules are imported only then.
 
@@ -57,6 +61,7 @@ def open_sinks(
         stop: ends the waiting for a key in the window, for the broker or for a pipe's reader.
         say: takes what a sink has to tell people while it runs, from any thread.
         anonymize: cover all heads before any sink gets the picture.
+        rotation: write ``json``, ``csv`` and a video as a series of files, and delete old ones.
 
     Raises:
         OutputError: one of them cannot be opened; those opened before are closed again.
@@ -69,6 +74,20 @@ def open_sinks(
             raise ConfigError(f"{display_url(target)}: results are written into files. Give a path.")
     if len(set(targets)) < len(targets):
         raise ConfigError(f"Two outputs go to the same place ({', '.join(targets)}). Give each its own name.")
+    files = [target for target in targets if target != "-"]
+    if rotation is not None and (not files or kind == "pictures"):
+        raise ConfigError(
+            "--rotate is for files of a video or camera. Give --save, --json FILE or --csv FILE, or leave it out."
+        )
+
+    def series(target: str, make: Callable[[str], Sink]) -> Sink:
+        if rotation is None or target == "-":
+            return make(target)
+        from fer_edge_runtime.sinks.rotation import RotatingSink
+
+        path = Path(os.path.expanduser(target))  # noqa: PTH111 this one never raises
+        return RotatingSink(path, lambda name: make(str(name)), rotation, say=say or (lambda _: None))
+
     sinks = Sinks(anonymizer=Anonymizer(stream=kind != "pictures") if anonymize else None)
     try:
         if serve is not None:
@@ -84,17 +103,18 @@ def open_sinks(
 
             sinks.add(WindowSink(hold=kind == "pictures", stop=stop))
         if save is not None:
-            from fer_edge_runtime.sinks.media import open_media
+            from fer_edge_runtime.sinks.media import open_media, video_path
 
-            sinks.add(open_media(save, kind=kind, total=total, fps=fps))
+            video = save if rotation is None else str(video_path(save))
+            sinks.add(series(video, lambda name: open_media(name, kind=kind, total=total, fps=fps)))
         if csv is not None:
             from fer_edge_runtime.sinks.csv_rows import CsvSink
 
-            sinks.add(CsvSink(csv, labels=labels, stop=stop))
+            sinks.add(series(csv, lambda name: CsvSink(name, labels=labels, stop=stop)))
         if json is not None:
             from fer_edge_runtime.sinks.jsonl import JsonLinesSink
 
-            sinks.add(JsonLinesSink(json, stop=stop))
+            sinks.add(series(json, lambda name: JsonLinesSink(name, stop=stop)))
     except BaseException:
         sinks.close()
         raise
@@ -152,6 +172,11 @@ class Sinks:
         # Dots would show where on a covered face its features are.
         landmarks = self._anonymizer is None
         return replace(frame, image=annotate(frame.image, result.faces, landmarks=landmarks))
+
+    def idle(self) -> None:
+        """No frame comes for the moment."""
+        for sink in self._sinks:
+            sink.idle()
 
     def describe(self) -> list[str]:
         """Where the results are."""

@@ -34,6 +34,14 @@ class Sink(Protocol):
         """
         ...
 
+    def idle(self) -> None:
+        """Called about ten times a second while a live source gives no frame.
+
+        Raises:
+            OutputError: what was written cannot be completed.
+        """
+        return
+
     def close(self) -> None:
         """Finish; safe to call twice.
 

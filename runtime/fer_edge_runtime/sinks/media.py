@@ -43,7 +43,7 @@ def open_media(target: str, *, kind: SourceKind, total: int | None = None, fps: 
     """
     path = Path(os.path.expanduser(target))  # noqa: PTH111 this one never raises
     suffix = path.suffix.lower()
-    folder = os.path.isdir(path) or target.endswith(("/", os.sep)) or not suffix  # noqa: PTH112 never raises
+    folder = _is_folder(path, target)
     if kind == "pictures":
         if folder:
             return PictureSink(path, folder=True)
@@ -52,11 +52,21 @@ def open_media(target: str, *, kind: SourceKind, total: int | None = None, fps: 
         if total != 1:
             raise OutputError(f"{target}: several pictures need a folder. Give a folder's name, such as annotated/")
         return PictureSink(path, folder=False)
-    if folder:
-        path, suffix = path / "annotated.mp4", ".mp4"
+    path = video_path(target)
+    suffix = path.suffix.lower()
     if suffix not in VIDEO_CODECS:
         raise OutputError(f"{target}: videos are saved as {', '.join(VIDEO_CODECS)}. Change the end of the name.")
     return VideoSink(path, fps=fps, live=kind == "live")
+
+
+def video_path(target: str) -> Path:
+    """Where a video goes: ``annotated.mp4`` in it, when the target is a folder."""
+    path = Path(os.path.expanduser(target))  # noqa: PTH111 this one never raises
+    return path / "annotated.mp4" if _is_folder(path, target) else path
+
+
+def _is_folder(path: Path, target: str) -> bool:
+    return os.path.isdir(path) or target.endswith(("/", os.sep)) or not path.suffix  # noqa: PTH112 never raises
 
 
 class PictureSink(Sink):
@@ -178,7 +188,7 @@ class VideoSink(Sink):
         if not self._live:
             return 1
         due = int(time_s * self._fps) + 1 - self._left_out - self.frames
-        if due > LONGEST_GAP_S * self._fps:
+        if due > LONGEST_GAP_S * self._fps or not self.frames:
             self._left_out += due - 1
             return 1
         return max(due, 0)
