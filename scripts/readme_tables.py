@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fill the README's tables from the JSON files that hold the numbers; --check only compares.
+"""Fill the tables of README.md and SECURITY.md from the JSON files that hold the numbers; --check only compares.
 
 Accuracy comes from the embedded bundle's manifest (written by `fer-edge export`, measured again by
 benchmarks/accuracy.py); times from benchmarks/results (written by benchmarks/stages.py and benchmarks/startup.py).
@@ -13,8 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from reliability_table import reliability_table as table_of_faults
+
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md"]
 BUNDLE = ROOT / "runtime" / "fer_edge_runtime" / "assets" / "default"
 RESULTS = ROOT / "benchmarks" / "results"
 NOT_MEASURED = "Not measured yet."
@@ -378,6 +380,11 @@ def hours(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def reliability_table() -> str:
+    values = measured("reliability")
+    return NOT_MEASURED if values is None else table_of_faults(values)
+
+
 TABLES = {
     "accuracy": accuracy_table,
     "stages": stages_table,
@@ -391,11 +398,12 @@ TABLES = {
     "boards": boards_table,
     "pi_emulated": pi_emulated_table,
     "peers": peers_table,
+    "reliability": reliability_table,
 }
 
 
 def fill(text: str) -> str:
-    """The README with every ``<!-- table:NAME -->`` block made anew."""
+    """A page with every ``<!-- table:NAME -->`` block made anew."""
 
     def one(match: re.Match[str]) -> str:
         name = match["name"]
@@ -405,13 +413,13 @@ def fill(text: str) -> str:
 
 
 def main() -> None:
-    before = README.read_text()
-    after = fill(before)
-    if "--check" in sys.argv[1:]:
-        if before != after:
-            sys.exit("README.md's tables are not what the JSON files say. Run: python scripts/readme_tables.py")
-        return
-    README.write_text(after)
+    for page in PAGES:
+        before = page.read_text()
+        after = fill(before)
+        if "--check" not in sys.argv[1:]:
+            page.write_text(after)
+        elif before != after:
+            sys.exit(f"{page.name}'s tables are not what the JSON files say. Run: python scripts/readme_tables.py")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,60 @@
+"""What was done to break the program, in a table: every section of ``benchmarks/results/reliability.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Row = tuple[str, str, str]
+
+
+def kills(found: dict[str, Any]) -> Row:
+    each = found["signals"]
+    landed = sum(one["landed"] for one in each.values())
+    longest = max(each[name]["seconds_to_end_max"] for name in ("SIGTERM", "SIGINT"))
+    return (
+        f"{found['kills']} runs killed at random moments ({', '.join(each)})",
+        broken(sum(one["broken_promises"] for one in each.values())),
+        f"{landed} hit a living process; SIGTERM and SIGINT: ended within {longest:.1f} s, last line whole, video plays, no process left",
+    )
+
+
+def cameras(found: dict[str, Any]) -> Row:
+    faults, flaps = found["faults"], found["flaps"]
+    files, threads = flaps["file_descriptors"], flaps["threads"]
+    return (
+        f"{sum(faults.values())} camera faults in {found['runs']} runs ({', '.join(sorted(faults))}), {flaps['outages']} outages of one source",
+        broken(len(found["broken_promises"])),
+        f"pictures again {found['seconds_from_mended_to_pictures']['median']:.1f} s after the repair (median); file descriptors "
+        f"{files[0]} before, {files[1]} after, threads {threads[0]}, {threads[1]}",
+    )
+
+
+def soak(found: dict[str, Any]) -> Row:
+    growth, faults = found["growth_mb_per_hour"], sum(found["faults"].values())
+    return (
+        f"{found['minutes']:g} minutes on a camera that failed {faults} times",
+        broken(len(found["broken_promises"])),
+        f"{found['results']:,} results, {found['lost']} lost; memory {growth['slope']:+.1f} MB an hour (95 %: {growth['low']:+.1f} to "
+        f"{growth['high']:+.1f}); file descriptors {found['file_descriptors'][0]} to {found['file_descriptors'][1]}, "
+        f"threads {found['threads'][0]} to {found['threads'][1]}",
+    )
+
+
+def broken(count: int) -> str:
+    return "none" if count == 0 else f"**{count}**"
+
+
+ROWS: dict[str, Callable[[dict[str, Any]], Row]] = {"kills": kills, "cameras": cameras, "soak": soak}
+
+
+def reliability_table(values: dict[str, Any]) -> str:
+    """A line for every section that was measured, and where."""
+    rows = ["| done | promises broken | measured |", "|---|---|---|"]
+    rows += [f"| {' | '.join(ROWS[name](values[name]))} |" for name in ROWS if name in values]
+    machines = {
+        f"{found['machine']['cpu']}, {found['machine']['cores']} cores, {found['machine']['date']}"
+        for name, found in values.items()
+        if name in ROWS
+    }
+    return "\n".join(rows) + f"\n\n{'; '.join(sorted(machines))}. `scripts/nightly` does all of it again."
