@@ -87,22 +87,24 @@ def main() -> None:
             }
         rates: dict[str, list[float]] = {name: [] for name in cases}
         starts: dict[str, list[float]] = {name: [] for name in cases}
-        for _ in range(options.rounds + 1):  # the first round starts Ray's own processes and is not counted
+        for number in range(options.rounds + 1):
             for name, how in cases.items():
                 short, _ = annotate(folders["few"], how, work)
                 long, count = annotate(folders["all"], how, work)
+                if number == 0:  # starts Ray's own processes, fills the file cache
+                    continue
                 if long <= short:
                     raise SystemExit("The start-up varied by more than the pictures cost. Give more --pictures.")
                 rates[name].append((count - few) / (long - short))
                 starts[name].append(short - few / rates[name][-1])
                 print(f"{name:<16}{rates[name][-1]:8.1f} pictures/s   start-up {starts[name][-1]:6.2f} s", flush=True)
-    rate = {name: round(statistics.median(values[1:]), 1) for name, values in rates.items()}
+    rate = {name: round(statistics.median(values), 1) for name, values in rates.items()}
     values = {
         "pictures": options.pictures,
         "size": [WIDTH, HEIGHT],
         "rounds": options.rounds,
         "pictures_per_s": rate,
-        "start_up_s": {name: round(statistics.median(values[1:]), 2) for name, values in starts.items()},
+        "start_up_s": {name: round(statistics.median(values), 2) for name, values in starts.items()},
         "scaling": {
             f"{two} / {one}": round(rate[two] / rate[one], 2)
             for one, two in (
