@@ -79,8 +79,7 @@ def secret_addresses(values: dict[str, Any]) -> list[str]:
     return [
         option
         for option, address in given.items()
-        if re.search(_WITH_USER, address)
-        or (option != "mqtt" and "://" in address and display_url(address) != address)
+        if re.search(_WITH_USER, address) or (option != "mqtt" and "://" in address and display_url(address) != address)
     ]
 
 
@@ -157,6 +156,11 @@ def unit_text(plan: Plan) -> str:
         "[Unit]",
         f"Description=fer-edge ({plan.name})",
         *(["Wants=network-online.target", "After=network-online.target"] if network.wide else []),
+        *(
+            ["# Files from before the clock was set would look old.", "After=time-sync.target"]
+            if values.get("keep_days")
+            else []
+        ),
         "# What breaks a loop of crashes: more starts than this in ten minutes, and systemd leaves it alone.",
         "StartLimitIntervalSec=600",
         "StartLimitBurst=20",

@@ -158,6 +158,16 @@ def test_what_a_service_cannot_do_is_refused_before_it_loops(arguments, said):
     assert said in words
 
 
+def test_service_that_keeps_days_waits_for_the_clock_and_is_not_warned_of_restarts():
+    code, text, words = unit("--camera", "0", "--anonymize", "--csv", "a.csv", "--rotate", "1h", "--keep-days", "7")
+    assert code == 0, words
+    found = directives(text)
+    assert found["After"] == ["time-sync.target"]
+    assert "--anonymize --csv a.csv --rotate 1h --keep-days 7" in found["ExecStart"][0]
+    assert "XDG_STATE_HOME=/var/lib/fer-edge" in found["Environment"][0]
+    assert "anew" not in words
+
+
 @pytest.mark.parametrize("word", ["plain", "a b", 'a"b', "100%", "$HOME", "back\\slash", "'", "ü", ""])
 def test_quoted_word_means_itself(word):
     # systemd unquotes as shlex does, then % and $ are halved.
