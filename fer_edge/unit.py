@@ -177,7 +177,7 @@ def unit_text(plan: Plan) -> str:
         "RestartSec=5",
         "# Wrong use, a refused bundle, a missing package: another start would end the same way.",
         f"RestartPreventExitStatus={' '.join(map(str, HOPELESS))}",
-        "# Passwords, tokens and addresses with them: FER_EDGE_MQTT_WITH_USER=…, FER_EDGE_TOKEN=… in a file that only root reads.",
+        "# Passwords, tokens and addresses with them: FER_EDGE_MQTT_PASSWORD=…, FER_EDGE_TOKEN=… in a file that only root reads.",
         f"EnvironmentFile=-/etc/{plan.name}.env",
         f"StateDirectory={plan.name}",
         f"CacheDirectory={plan.name}",

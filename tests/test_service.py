@@ -134,6 +134,7 @@ def test_address_with_a_password_is_left_to_the_environment(arguments, variables
     assert re.findall(r"env:(\w+)", started) == variables
     assert re.findall(r"as (\w+)='ADDRESS'", words) == variables
     assert "--wait-for-source" in started
+    assert "FER_EDGE_MQTT_PASSWORD=…" in text
 
 
 @pytest.mark.parametrize(
