@@ -56,6 +56,11 @@ def fer_edge(*arguments, **environment):
     return done
 
 
+def read(address):
+    with urllib.request.urlopen(address, timeout=20) as answer:  # noqa: S310
+        return answer.read().decode()
+
+
 @pytest.mark.parametrize("spec", NASTY)
 def test_address_that_cannot_be_opened_is_named_without_its_password(spec):
     with pytest.raises(FerEdgeError) as caught:
@@ -150,10 +155,7 @@ def test_running_stream_is_named_without_its_password_everywhere(tmp_path):
                 if line.startswith("Live page: "):
                     break
             page = words[-1].split()[2]
-            served = [
-                urllib.request.urlopen(page + path, timeout=20).read().decode()  # noqa: S310
-                for path in ("", "state.json", "metrics", "healthz")
-            ]
+            served = [read(page + path) for path in ("", "state.json", "metrics", "healthz")]
             command = Path(f"/proc/{process.pid}/cmdline").read_bytes().decode() if sys.platform == "linux" else ""
         finally:
             process.terminate()

@@ -139,6 +139,11 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
             console.say(f"fer-edge {__version__}: {source.name}: {recognizer.describe()}")
             if notice := first_run_notice() or (NOTICE if source.kind == "live" else ""):
                 console.say(notice)
+        if options.anonymize and options.detect_every > 1 and not pictures:
+            console.say(
+                f"Note: with --detect-every {options.detect_every} a face that appears is seen, and covered, up to "
+                f"{options.detect_every - 1} frame{'s' * (options.detect_every > 2)} later."
+            )
         stream = StreamRecognizer(recognizer, source.kind, detect_every=options.detect_every)
         with open_sinks(
             labels=recognizer.labels, kind=source.kind, total=source.total, fps=source.fps, json=options.json,

@@ -213,7 +213,7 @@ def test_command_rotates_all_files_and_leaves_standard_output_alone(tmp_path):
     done = subprocess.run(
         [
             Path(sys.executable).with_name("fer-edge"), "run", "--source", "demo", "--max-frames", "3", "--json", "--csv", "a.csv",
-            "--save", "out/", "--rotate", "1h", "--keep-days", "7", "--keep-size", "1G",
+            "--save", "out/", "--rotate", "1h", "--keep-days", "7", "--keep-size", "1G", "--anonymize", "--detect-every", "3",
         ],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
@@ -222,3 +222,4 @@ def test_command_rotates_all_files_and_leaves_standard_output_alone(tmp_path):
     written = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
     assert [name.partition("-")[0] + name[-4:] for name in written] == ["a.csv", "annotated.mp4"]
     assert "Written: 1 file out/annotated-*.mp4" in done.stderr
+    assert "covered, up to 2 frames later" in done.stderr
