@@ -8,10 +8,11 @@ import signal
 import sys
 from typing import Any, NoReturn
 
-from fer_edge_runtime.errors import FerEdgeError, OutputError
+from fer_edge_runtime.errors import ConfigError, FerEdgeError, OutputError
 
 EXIT_INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+_UNUSABLE = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP)
 
 
 def main() -> None:
@@ -42,18 +43,29 @@ def main() -> None:
         # Whoever read our output has gone; keep Python from failing once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except OSError as error:  # whichever library's scratch file it was
-        if error.errno not in _FULL or os.environ.get("FER_EDGE_DEBUG"):
+    except OSError as error:
+        known = in_words(error)
+        if known is None or os.environ.get("FER_EDGE_DEBUG"):
             raise
-        place = error.filename or os.environ.get("TMPDIR", "the folder of temporary files")
-        _complain(
-            f"{error.strerror}: {place}. Nothing was finished; free some space, or name another folder with TMPDIR."
-        )
-        sys.exit(OutputError.exit_code)
+        _complain(str(known))
+        sys.exit(known.exit_code)
     except Exception as error:
         if not hasattr(error, "show"):  # the class of Typer's own errors is not public
             raise
         _wrong_use(error)
+
+
+def in_words(error: OSError) -> FerEdgeError | None:
+    """The disk is full, wherever; or a file that was named cannot be. None for anything else, which is a bug."""
+    if error.errno in _FULL:  # whichever library's scratch file it was
+        place = error.filename or os.environ.get("TMPDIR", "the folder of temporary files")
+        return OutputError(
+            f"{error.strerror}: {place}. Nothing was finished; free some space, or name another folder with TMPDIR."
+        )
+    if error.errno in _UNUSABLE and error.filename:
+        shown = str(error.filename)
+        return ConfigError(f"{error.strerror}: {shown if len(shown) <= 200 else f'{shown[:200]}…'}")
+    return None
 
 
 def _fill_closed_streams() -> None:

@@ -112,7 +112,7 @@ def read_baseline(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"--baseline {path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"--baseline {path} is not JSON: {error}.") from error
     wanted = f"Give what 'fer-edge {COMMAND} --json' printed."
     if not isinstance(record, dict) or record.get("command") != COMMAND:
@@ -122,9 +122,26 @@ def read_baseline(path: Path) -> dict[str, Any]:
             f"--baseline {path} has schema {record.get('schema')!r}; this fer-edge reads {SCHEMA}. {wanted}"
         )
     if not record.get("valid"):
-        because = "; ".join(record.get("invalid_because", ()))
+        because = "; ".join(map(str, record.get("invalid_because") or ("it does not say why",)))
         raise ConfigError(f"--baseline {path} does not count ({because}). Measure it again.")
+    try:
+        _check_record(record)
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise ConfigError(
+            f"--baseline {path} is no whole record ({type(error).__name__}: {str(error)[:80]}). {wanted}"
+        ) from error
     return record
+
+
+def _check_record(record: Mapping[str, Any]) -> None:
+    """Everything that is read later is there and of its kind; fails with whatever is raised where it is not."""
+    if not isinstance(record["machine"]["cpu"], str | None):
+        raise TypeError("machine.cpu is no text")
+    for key, median_ms in _medians(record):
+        if not all(isinstance(part, str) for part in key[:5]) or not all(type(part) is int for part in key[5:]):
+            raise TypeError(f"{key.words()} is no case")
+        if not 0 < median_ms < float("inf"):
+            raise ValueError(f"p50_ms is {median_ms}")
 
 
 def check_same_machine(path: Path, baseline: Mapping[str, Any], cpu: str | None) -> None:

@@ -48,7 +48,7 @@ def _read_file(path: Path) -> list[tuple[str, str]]:
         found: Any = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
     except OSError as error:
         raise ConfigError(f"--map {path} cannot be read: {error.strerror or error}.") from error
-    except ValueError as error:  # both decoders' errors are
+    except (ValueError, RecursionError) as error:  # both decoders' errors are the former
         raise ConfigError(f"--map {path} cannot be read: {error}.") from error
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         raise ConfigError(f"--map {path} must hold pairs of texts, class to label. {_FORMS}")

@@ -141,9 +141,12 @@ def _read_npz(content: bytes, name: str) -> dict[str, NDArray[Any]]:
             size_bytes = sum(member.file_size for member in members.infolist())
         if size_bytes > MAX_GOLDEN_BYTES:
             raise BundleError(f"{name} unpacks to {size_bytes} bytes; at most {MAX_GOLDEN_BYTES} are read.")
+    except UNREADABLE as error:
+        raise BundleError(f"{name} is not a readable .npz: {error}") from error
+    try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
-    except UNREADABLE as error:
+    except Exception as error:  # numpy parses headers as Python, and lets through whatever its tokenizer raises
         raise BundleError(f"{name} is not a readable .npz: {error}") from error
     if not all(isinstance(array, np.ndarray) for array in arrays.values()):
         raise BundleError(f"{name} holds something that is not an array.")

@@ -31,9 +31,13 @@ def open_files(path: str | Path) -> BundleFolder | BundleZip:
     if shipped:
         return BundleFolder(shipped)
     place = Path(path)
-    if place.is_dir():
+    try:
+        folder, file = place.is_dir(), place.is_file()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be looked at: {error.strerror or error}.") from error
+    if folder:
         return BundleFolder(place)
-    if place.is_file():
+    if file:
         if place.suffix in (".tflite", ".onnx"):
             raise BundleError(
                 f"{place} is a lone model. Give the bundle folder that holds it together with {MANIFEST_NAME}."

@@ -7,7 +7,6 @@ because a dozen dataclasses would take as long to define as a face to classify.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
 
@@ -209,6 +208,7 @@ def parse_manifest(text: str | bytes) -> Manifest:
     paths = [entry.path.casefold() for entry in entries]
     if len(set(paths)) != len(paths):
         raise BundleError(f"{MANIFEST_NAME}: two entries name the same file.")
+    _check_plain(value)
     return manifest
 
 
@@ -238,8 +238,8 @@ class _Reader:
 
     def text(self, key: str, allowed: tuple[str, ...] = ()) -> str:
         value = self._get(key)
-        if not isinstance(value, str) or len(value) > 1000:
-            raise self.refuse(key, "a string")
+        if not _is_line(value):
+            raise self.refuse(key, "a string, printable and of at most 1000 characters")
         if allowed and value not in allowed:
             raise self.refuse(key, " or ".join(allowed))
         return value
@@ -252,19 +252,14 @@ class _Reader:
 
     def number(self, key: str, low: float, high: float) -> float:
         value = self._get(key)
-        if (
-            not isinstance(value, int | float)
-            or isinstance(value, bool)
-            or not math.isfinite(value)
-            or not low <= value <= high
-        ):
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
             raise self.refuse(key, f"a number from {low} to {high}")
         return float(value)
 
     def strings(self, key: str) -> list[str]:
         value = self._get(key)
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise self.refuse(key, "a list of strings")
+        if not isinstance(value, list) or not all(map(_is_line, value)):
+            raise self.refuse(key, "a list of strings, printable and of at most 1000 characters")
         return cast("list[str]", value)
 
     def table(self, key: str) -> _Reader:
@@ -362,6 +357,19 @@ def _sha256(item: _Reader) -> str:
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
         raise item.refuse("sha256", "64 lower-case hexadecimal digits")
     return digest
+
+
+def _is_line(value: Any) -> bool:
+    """Control characters would reach terminals, and what reads our JSON Lines."""
+    return isinstance(value, str) and len(value) <= 1000 and value.isprintable()
+
+
+def _check_plain(value: Any) -> None:
+    """What is only passed on, such as metrics, can be written again as JSON and shown: no NaN, no half of a surrogate pair."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{MANIFEST_NAME} is not valid JSON: {error}") from error
 
 
 def _short(value: Any) -> str:

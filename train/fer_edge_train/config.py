@@ -303,7 +303,8 @@ def load_recipe(name_or_path: str) -> TrainConfig:
         )
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        repr(values)  # a hexadecimal number can be too long to be shown
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits, tables in tables in tables
         raise ConfigError(f"The recipe {name_or_path} is not valid TOML: {error}.") from error
     config = TrainConfig.from_dict(values, where=name_or_path)
     return replace(config, name=config.name or path.stem)
@@ -342,9 +343,11 @@ def with_settings(config: TrainConfig, settings: list[str]) -> TrainConfig:
 
 def _toml_value(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = tomllib.loads(f"value = {text}")["value"]
+        repr(value)
+    except (ValueError, RecursionError):
         return text
+    return value
 
 
 def _build(kind: type, values: dict[str, Any], where: str, prefix: str = "") -> Any:
@@ -386,7 +389,7 @@ def _value(value: Any, wanted: Any, where: str) -> Any:
         return tuple(_value(item, parts[0], where) for item in value)
     if kind is dict and isinstance(value, dict):
         return {key: _value(item, parts[1], where) for key, item in value.items()}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if kind is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53:
         return float(value)
     if type(value) is not kind:
         name = {tuple: "a list", dict: "a table"}.get(kind, kind.__name__)

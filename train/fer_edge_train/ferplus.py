@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_edge_runtime.errors import DataError
-from fer_edge_train.faces import FER2013_LABELS, FaceDataset, Rows
+from fer_edge_train.faces import FER2013_LABELS, USAGES, FaceDataset, Rows
 from fer_edge_train.labels import shares, take
 
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
@@ -90,6 +90,10 @@ def read_votes(path: Path) -> tuple[NDArray[np.str_], NDArray[np.uint8]]:
                     raise DataError(
                         f"{path}, line {lines.line_num}: the votes must be ten numbers, 0 to 255."
                     ) from None
+                if usage[-1] not in USAGES:  # one long word would make all of the array's as long
+                    raise DataError(
+                        f"{path}, line {lines.line_num}: unknown usage {usage[-1][:20]!r}; known: {', '.join(USAGES)}."
+                    )
                 votes.append(numbers)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as CSV: {error}") from error

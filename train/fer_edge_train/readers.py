@@ -119,22 +119,34 @@ def _read_parquet(path: Path) -> Rows:
     try:
         with ParquetFile(path) as file:
             columns = file.schema_arrow.names
-            missing = [name for name in needed if name not in columns]
+            missing = [name for name in needed if columns.count(name) != 1]
             if missing:
-                raise DataError(f"{path} lacks the column(s) {', '.join(missing)}; found: {', '.join(columns)}.")
+                raise DataError(
+                    f"{path} needs the column(s) {', '.join(missing)} once each; found: {', '.join(columns)}."
+                )
             _check_binary(file.schema_arrow.field("image").type, path)
             votes = [f"ferplus_{name.lower()}" for name in VOTES]
             votes = votes if set(votes) <= set(columns) else []
             table = file.read(columns=["emotion", "usage", *votes])
+            counted = np.stack([_counts(table[name], name, path) for name in votes], axis=1) if votes else None
             emotions, usages = table["emotion"].to_pylist(), table["usage"].to_pylist()
             batches = file.iter_batches(_CHUNK, columns=["image"], use_threads=False)
             encoded = (value.as_buffer() or b"" for batch in batches for value in batch.column(0))
             for row, picture in enumerate(_in_threads(decode_face, encoded)):
                 found.add(picture, _code(emotions[row]), str(usages[row]), f"row {row}")
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{path} is not a parquet file with the columns {', '.join(needed)}: {error}") from error
-    counted = np.stack([table[name].to_numpy() for name in votes], axis=1).astype(np.uint8) if votes else None
     return found.rows(FER2013_LABELS, path, counted)
+
+
+def _counts(column: Any, name: str, path: Path) -> NDArray[np.uint8]:
+    import pyarrow.types as kinds
+
+    whole = kinds.is_integer(column.type) and not column.null_count
+    values = column.to_numpy() if whole else np.array([-1])
+    if len(values) and not 0 <= values.min() <= values.max() <= 255:
+        raise DataError(f"{path}: the column '{name}' must hold numbers of votes, 0 to 255, in every row.")
+    return values.astype(np.uint8)
 
 
 def _check_binary(kind: Any, path: Path) -> None:

@@ -87,7 +87,7 @@ def display_url(url: str) -> str:
 
 def display_source(spec: str) -> str:
     """What was given as a source and is nothing that exists: a mistyped address is not repeated, as it may hold a password."""
-    if re.search(r"://|:.*(@|%40)| ! ", spec, re.DOTALL):
+    if "://" in spec or " ! " in spec or re.search(_AT, spec.partition(":")[2]):
         return "the source given (not repeated here, as it may hold a password)"
     return display_name(spec)
 
@@ -97,9 +97,11 @@ def without_secrets(sentence: str) -> str:
 
     def shown(found: re.Match[str]) -> str:
         address = found[0]
-        return display_url(address) if re.search(r"://[^\s/?#@\[\]]*:\S*@|\?\S*=", address) else address
+        password = re.search(r"://[^/?#@\[\]:]*+:", address.rpartition("@")[0])
+        return display_url(address) if password or "=" in address.partition("?")[2] else address
 
-    return re.sub(r"[A-Za-z][\w+.-]*://\S+", shown, sentence)
+    # From the beginning of a word, and never back: a long word must not be looked at from each of its letters.
+    return re.sub(r"(?<![\w+.-])[\w+.-]++://\S+", shown, sentence)
 
 
 def quiet_opencv() -> None:

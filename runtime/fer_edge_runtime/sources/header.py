@@ -127,7 +127,7 @@ def _tiff(name: str, data: bytes) -> PictureHeader:
 
 
 def _pnm(name: str, data: bytes) -> PictureHeader:
-    found = re.match(rb"P[1-6](?:\s+|#[^\n]*\n)+(\d{1,9})(?:\s+|#[^\n]*\n)+(\d{1,9})\s", data[:65536])
+    found = re.match(rb"P[1-6](?:\s|#[^\n]*\n)++(\d{1,9})(?:\s|#[^\n]*\n)++(\d{1,9})\s", data[:65536])
     if found is None:
         return PictureHeader(name, damage=DAMAGED)
     return PictureHeader(name, int(found[1]), int(found[2]))
