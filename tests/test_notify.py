@@ -77,7 +77,7 @@ def notifier(address, clock, watchdog_s=None):
     return Notifier(address, watchdog_s=watchdog_s, clock=lambda: clock[0])
 
 
-@pytest.mark.parametrize("manager", [f"@fer-edge-test-{os.getpid()}"], indirect=True)
+@pytest.mark.parametrize("manager", [f"@fer-edge-test-{os.getpid()}"], indirect=True, ids=["abstract"])
 def test_abstract_socket_is_reached(manager):
     told = notifier(manager.address, [0.0])
     told.beat(lambda: "a")

@@ -242,7 +242,7 @@ class _Reader:
             raise self.refuse(key, "a string, printable and of at most 1000 characters")
         if allowed and value not in allowed:
             raise self.refuse(key, " or ".join(allowed))
-        return value
+        return str(value)
 
     def integer(self, key: str, low: int, high: int) -> int:
         value = self._get(key)
