@@ -6,6 +6,7 @@
 import ast
 import io
 import json
+import subprocess
 import sys
 import time
 import zipfile
@@ -218,6 +219,16 @@ def test_parquet_file_with_a_column_twice_is_refused(tmp_path):
         read_rows(tmp_path / "data.parquet")
 
 
+def test_parquet_file_with_a_name_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "data.parquet"
+    pq.write_table(
+        pa.table({"image": [b""], "emotion": [0], "usage": ["Training"], "zzzz": [1]}), path, store_schema=False
+    )
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"zz\xf3z"))
+    with pytest.raises(DataError, match="is not a parquet file"):
+        read_rows(path)
+
+
 # Code
 
 
@@ -258,3 +269,27 @@ def test_array_header_that_upsets_numpys_parser_is_refused():
             archive.writestr("crops.npy", b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head)
         with pytest.raises(BundleError, match="readable"):
             _read_npz(stream.getvalue(), "golden.npz")
+
+
+# Shipped models
+
+
+@pytest.mark.slow
+def test_five_hundred_changed_bytes_of_each_shipped_file_are_refused():
+    from flips import flips
+
+    counts, loaded = flips(500, seed=1)
+    assert not loaded
+    assert {
+        "default/manifest.json",
+        "default/model.int8.tflite",
+        "default/model.int8.onnx",
+        "default/golden.npz",
+    } <= set(counts)
+    assert len([name for name in counts if name.startswith("face_detection")]) == 2
+    assert all(figures["positions"] == min(500, figures["bytes"]) for figures in counts.values())
+
+
+def test_digests_of_the_shipped_manifests_are_written_down():
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "shipped_digests.py", "--check"], check=False, timeout=60)
+    assert done.returncode == 0

@@ -1,5 +1,6 @@
 """`fer-edge models` as a user runs it: real processes on the shipped bundle and on copies of it."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -40,6 +41,9 @@ def installation(tmp_path_factory):
         shutil.copytree(assets / "default", assets / "tiny")
     edit_manifest(assets / "tiny", lambda record: record.update(name="tiny", version="0.3.0", metrics=[]))
     (assets / "pictures").mkdir()
+    manifests = {name: (assets / name / "manifest.json").read_bytes() for name in ("default", "tiny")}
+    digests = {name: hashlib.sha256(manifest).hexdigest() for name, manifest in manifests.items()}
+    (assets / "digests.json").write_text(json.dumps(digests))
     return place
 
 

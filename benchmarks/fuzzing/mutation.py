@@ -57,8 +57,8 @@ def _spoil(dice: random.Random, holder: Any, key: Any) -> None:
     elif way == 1 and isinstance(value, str) and value:
         at = dice.randrange(len(value))
         holder[key] = value[:at] + dice.choice(ODD_TEXTS) + value[at + dice.randrange(2) :]
-    elif way == 2 and isinstance(value, int | float) and not isinstance(value, bool):
-        holder[key] = dice.choice((value + 1, -value, value * 2, float(value), str(value), [value], dice.choice(EDGES)))
+    elif way == 2 and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**200:
+        holder[key] = dice.choice((value + 1, -value, value * 2, str(value)[:4000], [value], dice.choice(EDGES)))
     elif way == 3 and isinstance(value, list):
         holder[key] = value * dice.choice((0, 2, 200)) if len(value) < 50 else value[::-1]
     elif way == 4 and isinstance(value, dict):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fer_edge_runtime.errors import BundleError
 from fer_edge_runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SIGNATURE_NAME, parse_manifest
-from fer_edge_runtime.shipped import no_such_bundle, shipped_folder
+from fer_edge_runtime.shipped import no_such_bundle, shipped_digest, shipped_folder
 
 if TYPE_CHECKING:
     from fer_edge_runtime.keys import PublicKey
@@ -29,7 +29,7 @@ def open_files(path: str | Path) -> BundleFolder | BundleZip:
     """
     shipped = shipped_folder(path)
     if shipped:
-        return BundleFolder(shipped)
+        return BundleFolder(shipped, shipped_digest(shipped.name))
     place = Path(path)
     try:
         folder, file = place.is_dir(), place.is_file()
@@ -47,8 +47,18 @@ def open_files(path: str | Path) -> BundleFolder | BundleZip:
 
 
 def manifest_bytes(files: BundleFolder | BundleZip) -> bytes:
-    """The manifest as it lies there; one that is too long is cut, and `parse_manifest` refuses it."""
-    return files.read(MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    """The manifest as it lies there; one that is too long is cut, and `parse_manifest` refuses it.
+
+    Raises:
+        BundleError: it cannot be read, or is not the one that this package was released with.
+    """
+    content = files.read(MANIFEST_NAME, MAX_MANIFEST_BYTES)
+    if files.released and hashlib.sha256(content).hexdigest() != files.released:
+        raise BundleError(
+            f"{files.path / MANIFEST_NAME} is not the one that fer-edge was released with. Reinstall fer-edge; whoever changed it on "
+            "purpose runs scripts/shipped_digests.py."
+        )
+    return content
 
 
 def read_manifest(files: BundleFolder | BundleZip, key: PublicKey | None = None) -> Manifest:
@@ -113,8 +123,15 @@ def refuse_strays(folder: Path, manifest: Manifest) -> None:
 class BundleFolder:
     """Files of a folder; links and anything else that is no plain file are refused."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, released: str = "") -> None:
+        """Nothing is read yet.
+
+        Args:
+            folder: where they are.
+            released: SHA-256 that a shipped bundle's manifest has to have; empty for others, which only a signature vouches for.
+        """
         self.path = folder
+        self.released = released
 
     def holds(self, name: str) -> bool:
         """Whether something of that name is there."""
@@ -139,6 +156,8 @@ class BundleFolder:
 
 class BundleZip:
     """Members are read by exact name into memory, never unpacked, so neither links nor paths inside can do harm."""
+
+    released = ""
 
     def __init__(self, path: Path) -> None:
         self.path = path

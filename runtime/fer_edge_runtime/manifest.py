@@ -7,6 +7,7 @@ because a dozen dataclasses would take as long to define as a face to classify.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple, cast
 
@@ -223,7 +224,7 @@ class _Reader:
         self.value: dict[str, Any] = value
         self._where = where
 
-    def _get(self, key: str) -> Any:
+    def get(self, key: str) -> Any:
         if key not in self.value:
             raise BundleError(f"{MANIFEST_NAME}: '{self.path(key)}' is missing.")
         return self.value[key]
@@ -237,7 +238,7 @@ class _Reader:
         )
 
     def text(self, key: str, allowed: tuple[str, ...] = ()) -> str:
-        value = self._get(key)
+        value = self.get(key)
         if not _is_line(value):
             raise self.refuse(key, "a string, printable and of at most 1000 characters")
         if allowed and value not in allowed:
@@ -245,28 +246,28 @@ class _Reader:
         return str(value)
 
     def integer(self, key: str, low: int, high: int) -> int:
-        value = self._get(key)
+        value = self.get(key)
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise self.refuse(key, f"an integer from {low} to {high}")
         return value
 
     def number(self, key: str, low: float, high: float) -> float:
-        value = self._get(key)
+        value = self.get(key)
         if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
             raise self.refuse(key, f"a number from {low} to {high}")
         return float(value)
 
     def strings(self, key: str) -> list[str]:
-        value = self._get(key)
+        value = self.get(key)
         if not isinstance(value, list) or not all(map(_is_line, value)):
             raise self.refuse(key, "a list of strings, printable and of at most 1000 characters")
         return cast("list[str]", value)
 
     def table(self, key: str) -> _Reader:
-        return _Reader(self._get(key), self.path(key))
+        return _Reader(self.get(key), self.path(key))
 
     def tables(self, key: str) -> list[_Reader]:
-        value = self._get(key)
+        value = self.get(key)
         if not isinstance(value, list) or len(value) > 100:
             raise self.refuse(key, "a list of at most 100 objects")
         return [_Reader(item, f"{self.path(key)}[{index}]") for index, item in enumerate(value)]
@@ -337,19 +338,13 @@ def _check_fit(artefact: Artefact, preprocess: Preprocess, classes: int) -> None
 
 def _file_name(item: _Reader, suffix: str) -> str:
     """A plain file name inside the bundle: no folders, no way out, the right suffix."""
-    name = item.text("path")
-    plain = (
-        name
-        and name not in (".", "..")
-        and len(name) <= 128
-        and all(c.isalnum() or c in "._-" for c in name)
-        and name.isascii()
-    )
-    if not plain or name.startswith(".") or name in (MANIFEST_NAME, SIGNATURE_NAME) or not name.endswith(suffix):
+    name: Any = item.get("path")
+    plain = isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", name)
+    if not plain or name in (MANIFEST_NAME, SIGNATURE_NAME) or not name.endswith(suffix):
         raise item.refuse(
             "path", f"a plain file name{f' ending in {suffix}' if suffix else ''} (letters, digits, '.', '_', '-')"
         )
-    return name
+    return str(name)
 
 
 def _sha256(item: _Reader) -> str:

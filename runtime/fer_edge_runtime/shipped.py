@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from fer_edge_runtime.errors import BundleError
 from fer_edge_runtime.manifest import MANIFEST_NAME
 
 ASSETS = Path(__file__).parent / "assets"
 DEFAULT = "default"
 MAX_NAME = 100
+DIGESTS_NAME = "digests.json"
 
 
 def shipped_names() -> tuple[str, ...]:
@@ -25,6 +28,21 @@ def shipped_folder(name: str | Path) -> Path | None:
         return None
     folder = ASSETS / name
     return folder if (folder / MANIFEST_NAME).is_file() else None
+
+
+def shipped_digest(name: str) -> str:
+    """SHA-256 of a shipped bundle's manifest, as it was released; ``scripts/shipped_digests.py`` writes the file.
+
+    Raises:
+        BundleError: it cannot be found out.
+    """
+    try:
+        return str(json.loads((ASSETS / DIGESTS_NAME).read_bytes())[name])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise BundleError(
+            f"{ASSETS / DIGESTS_NAME} does not say what the shipped bundle '{name}' has to be. Reinstall fer-edge; whoever added the "
+            "bundle runs scripts/shipped_digests.py."
+        ) from error
 
 
 def no_such_bundle(path: str | Path) -> str:

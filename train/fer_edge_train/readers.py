@@ -134,7 +134,7 @@ def _read_parquet(path: Path) -> Rows:
             encoded = (value.as_buffer() or b"" for batch in batches for value in batch.column(0))
             for row, picture in enumerate(_in_threads(decode_face, encoded)):
                 found.add(picture, _code(emotions[row]), str(usages[row]), f"row {row}")
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not a parquet file with the columns {', '.join(needed)}: {error}") from error
     return found.rows(FER2013_LABELS, path, counted)
 
