@@ -157,7 +157,9 @@ RECORD = {"command": "benchmark latency", "schema": 1, "valid": True, "machine":
         {"cases": [{**CASE, "faces": [{"faces": 1, "p50_ms": 10**400}]}]},
         {"machine": {}},
         {"machine": {"cpu": 3}},
+        {"cases": [{**CASE, "faces": [{"faces": 1, "p50_ms": 1e-320}]}]},
         {"valid": False, "invalid_because": None},
+        {"valid": False, "invalid_because": 0.5},
     ],
 )
 def test_baseline_that_is_not_whole_is_refused(change, tmp_path):

@@ -122,7 +122,8 @@ def read_baseline(path: Path) -> dict[str, Any]:
             f"--baseline {path} has schema {record.get('schema')!r}; this fer-edge reads {SCHEMA}. {wanted}"
         )
     if not record.get("valid"):
-        because = "; ".join(map(str, record.get("invalid_because") or ("it does not say why",)))
+        reasons = record.get("invalid_because")
+        because = "; ".join(map(str, reasons)) if isinstance(reasons, list) and reasons else "it does not say why"
         raise ConfigError(f"--baseline {path} does not count ({because}). Measure it again.")
     try:
         _check_record(record)
@@ -140,7 +141,7 @@ def _check_record(record: Mapping[str, Any]) -> None:
     for key, median_ms in _medians(record):
         if not all(isinstance(part, str) for part in key[:5]) or not all(type(part) is int for part in key[5:]):
             raise TypeError(f"{key.words()} is no case")
-        if not 0 < median_ms < float("inf"):
+        if not 1e-6 < median_ms < 1e9:  # a nanosecond, eleven days: beyond that, ratios overflow
             raise ValueError(f"p50_ms is {median_ms}")
 
 
