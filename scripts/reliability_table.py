@@ -57,4 +57,7 @@ def reliability_table(values: dict[str, Any]) -> str:
         for name, found in values.items()
         if name in ROWS
     }
-    return "\n".join(rows) + f"\n\n{'; '.join(sorted(machines))}. `benchmarks/kills.py`, `cameras.py` and `soak.py` do it again."
+    return (
+        "\n".join(rows)
+        + f"\n\n{'; '.join(sorted(machines))}. `benchmarks/kills.py`, `cameras.py` and `soak.py` do it again."
+    )
