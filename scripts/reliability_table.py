@@ -41,11 +41,30 @@ def soak(found: dict[str, Any]) -> Row:
     )
 
 
+def fuzz(found: dict[str, Any]) -> Row:
+    return (
+        f"{found['cases']:,} spoiled inputs to {len(found['targets'])} readers ({', '.join(found['targets'])})",
+        broken(found["broken"]),
+        f"{found['accepted']:,} accepted, {found['refused']:,} refused in words; no crash, no hang of 5 s, no more than 1.5 GB",
+    )
+
+
+def flips(found: dict[str, Any]) -> Row:
+    files = found["files"]
+    return (
+        f"{sum(each['positions'] for each in files.values()):,} changed bytes in {len(files)} shipped files",
+        broken(len(found["loaded"])),
+        "none of the bundles and detectors loads",
+    )
+
+
 def broken(count: int) -> str:
     return "none" if count == 0 else f"**{count}**"
 
 
-ROWS: dict[str, Callable[[dict[str, Any]], Row]] = {"kills": kills, "cameras": cameras, "soak": soak}
+ROWS: dict[str, Callable[[dict[str, Any]], Row]] = {
+    "kills": kills, "cameras": cameras, "soak": soak, "fuzz": fuzz, "flips": flips,
+}  # fmt: skip
 
 
 def reliability_table(values: dict[str, Any]) -> str:

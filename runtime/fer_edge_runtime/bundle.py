@@ -79,7 +79,11 @@ class Bundle(NamedTuple):
     def _replay(self, artefact: Artefact, engine: Engine) -> None:
         # One face at a time: what a camera does, and the engine then stays prepared for a batch of one.
         inputs = to_input(self.crops, self.manifest.preprocess, artefact.input)
-        found = np.concatenate([engine.run(inputs[i : i + 1]) for i in range(len(inputs))])
+        answers = [engine.run(inputs[i : i + 1]) for i in range(len(inputs))]
+        shape = (1, len(self.manifest.labels))
+        if any(answer.shape != shape for answer in answers):
+            raise BundleError(f"{artefact.path} answers with shape {answers[0].shape}; one face has {shape}.")
+        found = np.concatenate(answers)
         worst = float(np.max(np.abs(found - self.expected[artefact.path])))
         if not worst <= self.manifest.golden.tolerance:
             info = engine.describe()

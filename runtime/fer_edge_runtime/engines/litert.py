@@ -87,12 +87,12 @@ class LiteRTEngine:
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """See `Engine.run`."""
         self._allocate(len(batch))
-        self._interpreter.set_tensor(self._input_index, batch)
         try:
+            self._interpreter.set_tensor(self._input_index, batch)
             self._interpreter.invoke()
-        except RuntimeError as error:
+            raw = self._interpreter.get_tensor(self._output_index)
+        except (RuntimeError, ValueError) as error:  # the latter: a tensor that no operator uses has no memory
             raise BundleError(f"{self._name} cannot be run: {error}") from error
-        raw = self._interpreter.get_tensor(self._output_index)
         return dequantized(raw, self.output)
 
     def describe(self) -> EngineInfo:

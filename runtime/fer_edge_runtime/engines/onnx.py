@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,9 @@ class OnnxEngine:
             import onnxruntime
         except ImportError as error:
             raise MissingPackageError("onnxruntime", "onnx", str(error)) from error
+        _refuse_external(content, name)
         options = onnxruntime.SessionOptions()
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
@@ -84,9 +87,9 @@ class OnnxEngine:
         """See `Engine.run`."""
         try:
             (raw,) = self._session.run(None, {self.input.name: batch})
-        except Exception as error:  # as above; on the CPU nothing of it is foreseen
+        except Exception as error:  # as above
             if self._device == "cpu":
-                raise
+                raise BundleError(f"{self._name} cannot be run: {_first_line(error)}") from error
             raise DeviceError(f"{self._name} cannot be run on CUDA: {_first_line(error)}. Use --device cpu.") from error
         if raw.dtype == np.float32:
             return np.asarray(raw)
@@ -98,6 +101,15 @@ class OnnxEngine:
         return EngineInfo(
             "onnxruntime", self._version, self._device, self._provider, self._threads, self._name, details
         )
+
+
+def _refuse_external(content: bytes, name: str) -> None:
+    """Weights in another file are checked by nobody's SHA-256; ONNX Runtime would look for them in the working directory.
+
+    The entry that names such a file has the key ``location``, its length of 8 in front, in whichever way protobuf lets it be written.
+    """
+    if b"location" in content and re.search(rb"(?:\x08|\x88\x80*\x00)location", content):
+        raise BundleError(f"{name} has weights outside itself (ONNX external data). Save it as one file.")
 
 
 def _load_cuda(onnxruntime: Any) -> None:
