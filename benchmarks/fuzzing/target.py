@@ -12,7 +12,7 @@ from typing import Protocol
 TARGETS = {
     "pictures": ("pictures", "Pictures", 130),
     "manifests": ("documents", "Manifests", 190),
-    "signatures": ("documents", "Signatures", 100),
+    "signatures": ("documents", "Signatures", 80),
     "addresses": ("settings", "Addresses", 180),
     "recipes": ("settings", "Recipes", 60),
     "maps": ("settings", "Maps", 80),
