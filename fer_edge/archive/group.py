@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fer_edge.archive.settings import Settings
-from fer_edge.benchmark.process import Worker, WorkerError
+from fer_edge.worker.process import Worker, WorkerError
 from fer_edge_runtime.errors import FerEdgeError
 
 if TYPE_CHECKING:

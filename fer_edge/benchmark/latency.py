@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -13,15 +14,16 @@ from fer_edge import __version__
 from fer_edge.benchmark.bench import DETECTOR
 from fer_edge.benchmark.case import Case
 from fer_edge.benchmark.machine import State, describe_machine, read_state, remarks
-from fer_edge.benchmark.process import Worker, WorkerError
 from fer_edge.benchmark.rounds import Limit, Turn, take_turns
 from fer_edge.benchmark.scene import Scene
 from fer_edge.benchmark.spread import spread
 from fer_edge.benchmark.throttle import Throttling, read_throttling, throttled_between
+from fer_edge.worker.process import Worker, WorkerError
 from fer_edge_runtime.stream import STREAM_SCAN_EVERY
 
 SCHEMA = 1
 COMMAND = "benchmark latency"
+WORKER = (sys.executable, "-P", "-m", "fer_edge.benchmark.worker")
 CALLS = 5  # timed calls a turn
 CLIP_FRAMES = 5  # frames a turn
 WARM_UP = 2  # rounds that are not counted
@@ -60,7 +62,7 @@ class CaseRun:
 
     def __init__(self, case: Case) -> None:
         self.case = case
-        self.worker = Worker()
+        self.worker = Worker(WORKER)
         self.facts: dict[str, Any] = {}
         self.failure: WorkerError | None = None
         self.batches: dict[int, list[float]] = {}

@@ -12,7 +12,7 @@ from fer_edge.benchmark.peers.catalogue import FOLDER, Peer, PeerCase
 from fer_edge.benchmark.peers.clips import Clip
 from fer_edge.benchmark.peers.environment import Environment, clean_environment
 from fer_edge.benchmark.peers.memory import tree_peak_mib
-from fer_edge.benchmark.process import Worker, WorkerError
+from fer_edge.worker.process import Worker, WorkerError
 
 WARM_UP_FRAMES = 2  # of each clip, not counted
 FRAMES_AT_ONCE = 3  # asked for, so that a slow peer is not taken for a silent one

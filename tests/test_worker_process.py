@@ -9,20 +9,25 @@ import psutil
 import pytest
 
 from fer_edge.benchmark.case import Case, make_cases
-from fer_edge.benchmark.process import Worker, WorkerError
+from fer_edge.benchmark.latency import WORKER
+from fer_edge.worker.process import Worker, WorkerError
 
 DEFAULT = Case("default", "litert", "cpu", 1)
 
 
+def opened(worker, case):
+    return worker.ask("open", case=case.as_json(), clip="demo")
+
+
 @pytest.fixture
 def worker():
-    worker = Worker()
+    worker = Worker(WORKER)
     yield worker
     worker.close()
 
 
 def test_worker_opens_measures_and_ends(worker):
-    facts = worker.open(DEFAULT, "demo")
+    facts = opened(worker, DEFAULT)
     assert (facts["engine"], facts["device"], facts["threads"]) == ("litert", "cpu", 1)
     assert facts["operators"]["total"] > 0
     assert len(worker.ask("faces", faces=4, calls=3)["ms"]) == 3
@@ -32,14 +37,14 @@ def test_worker_opens_measures_and_ends(worker):
 
 
 def test_clip_starts_anew_where_it_ends(worker):
-    worker.open(DEFAULT, "demo")
+    opened(worker, DEFAULT)
     frames = worker.ask("clip", frames=95)["frames"]  # the clip has 90
     assert len(frames) == 95
     assert all(frame["faces"] == 1 for frame in frames[:3])
 
 
 def test_killed_worker_says_by_what(worker):
-    worker.open(DEFAULT, "demo")
+    opened(worker, DEFAULT)
     os.kill(worker.pid, signal.SIGKILL)
     with pytest.raises(WorkerError, match="ended by SIGKILL"):
         worker.ask("faces", faces=1, calls=1)
@@ -52,23 +57,23 @@ def test_crash_in_python_shows_its_last_line(worker):
 
 def test_refusal_keeps_its_exit_code_and_the_worker_lives_on(worker):
     with pytest.raises(WorkerError, match="There is no bundle") as caught:
-        worker.open(Case("nothing", "litert", "cpu", 1), "demo")
+        opened(worker, Case("nothing", "litert", "cpu", 1))
     assert caught.value.exit_code == 5
-    assert worker.open(DEFAULT, "demo")["engine"] == "litert"
+    assert opened(worker, DEFAULT)["engine"] == "litert"
 
 
 def test_interrupt_of_the_terminal_does_not_end_a_worker(worker):
-    worker.open(DEFAULT, "demo")
+    opened(worker, DEFAULT)
     os.kill(worker.pid, signal.SIGINT)
     assert worker.ask("memory")
 
 
 def test_silent_worker_is_ended():
-    worker = Worker(answer_timeout_s=0.2)
+    worker = Worker(WORKER, answer_timeout_s=0.2)
     try:
         os.kill(worker.pid, signal.SIGSTOP)
         with pytest.raises(WorkerError, match="did not answer within 0.2 s"):
-            worker.open(DEFAULT, "demo")
+            opened(worker, DEFAULT)
     finally:
         worker.close()
 

@@ -1,4 +1,4 @@
-"""A case's worker process, seen from outside: ask it, and know when it died and of what.
+"""A worker process, seen from outside: ask it, and know when it died and of what.
 
 A worker leads a process group of its own: whatever it started ends with it.
 """
@@ -10,22 +10,19 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any
 
-from fer_edge.benchmark.case import Case
 from fer_edge_runtime.errors import FerEdgeError
 
 ANSWER_TIMEOUT_S = 120.0
 END_TIMEOUT_S = 5.0
-OWN_WORKER = (sys.executable, "-P", "-m", "fer_edge.benchmark.worker")
 
 
 class WorkerError(FerEdgeError):
-    """A case cannot be measured: its worker refused, died or does not answer; ``exit_code`` is that of the reason."""
+    """A worker refused, died or does not answer; ``exit_code`` is that of the reason."""
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
@@ -36,7 +33,7 @@ class Worker:
     """A worker process; always end it with `close`."""
 
     def __init__(
-        self, command: Sequence[str] = OWN_WORKER, *, answer_timeout_s: float = ANSWER_TIMEOUT_S, environment: Mapping[str, str] | None = None,
+        self, command: Sequence[str], *, answer_timeout_s: float = ANSWER_TIMEOUT_S, environment: Mapping[str, str] | None = None,
     ) -> None:  # fmt: skip
         """Start the process; it does nothing until it is asked.
 
@@ -55,10 +52,6 @@ class Worker:
     def pid(self) -> int:
         """Of the process."""
         return self._process.pid
-
-    def open(self, case: Case, clip: str) -> dict[str, Any]:
-        """Let it open a case; see `fer_edge.benchmark.bench.Bench.describe`."""
-        return self.ask("open", case=case.as_json(), clip=clip)
 
     def ask(self, action: str, **arguments: Any) -> dict[str, Any]:
         """Send a request and wait for its answer.
