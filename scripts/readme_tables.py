@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fill the tables of README.md and SECURITY.md from the JSON files that hold the numbers; --check only compares.
+"""Fill the tables of README.md, the guides and SECURITY.md from the JSON files that hold the numbers; --check only compares.
 
 Accuracy comes from the embedded bundle's manifest (written by `fer-edge export`, measured again by
 benchmarks/accuracy.py); times from benchmarks/results (written by benchmarks/stages.py and benchmarks/startup.py).
@@ -16,7 +16,9 @@ from typing import Any
 from reliability_table import reliability_table as table_of_faults
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "SECURITY.md"]
+PAGES = [
+    ROOT / name for name in ("README.md", "SECURITY.md", "train/README.md", "export/README.md", "benchmarks/RESULTS.md")
+]
 BUNDLE = ROOT / "runtime" / "fer_edge_runtime" / "assets" / "default"
 RESULTS = ROOT / "benchmarks" / "results"
 NOT_MEASURED = "Not measured yet."
