@@ -32,7 +32,7 @@ class ThrottleWatch:
         now_s = self._clock()
         if self._due_s is None or now_s < self._due_s:
             return
-        from fer_edge.benchmark.throttle import read_throttling
+        from fer_edge.throttle import read_throttling
 
         found = read_throttling(self._root, ask=False)
         self._due_s = now_s + LOOK_EVERY_S if found.known and not found.now else None

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.benchmark.throttle import FIRMWARE
 from fer_edge.doctor import FAIL, PASS, WARN, Host, run_checks
 from fer_edge.doctor.cameras import CODEC, CSI, METADATA, OTHER, PICTURE, cameras, read_nodes, role_by_capability
 from fer_edge.doctor.memory import memory, read_budget
 from fer_edge.doctor.processor import processor
 from fer_edge.doctor.speed import Speed, speed_check
 from fer_edge.doctor.system import heat, system
+from fer_edge.throttle import FIRMWARE
 
 PI4 = "fp asimd evtstrm crc32 cpuid"
 PI5 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fer_edge.archive.inputs import list_inputs
 from fer_edge.commands.run import address_of, mqtt_options
 from fer_edge_runtime.errors import ConfigError, FerEdgeError
 from fer_edge_runtime.sinks import open_sinks
@@ -67,6 +68,14 @@ def test_address_that_cannot_be_opened_is_named_without_its_password(spec):
         open_source(spec)
     assert "QQQ" not in str(caught.value)
     assert len(str(caught.value)) > 20
+
+
+@pytest.mark.parametrize("spec", NASTY)
+def test_archive_that_cannot_be_listed_is_named_without_its_password(spec):
+    pytest.importorskip("pyarrow")
+    with pytest.raises(FerEdgeError) as caught:
+        list_inputs([spec])
+    assert "QQQ" not in str(caught.value)
 
 
 def test_file_that_exists_or_is_only_misspelled_is_named(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fer_edge.benchmark.throttle import FIRMWARE
+from fer_edge.throttle import FIRMWARE
 from fer_edge.throttle_watch import LOOK_EVERY_S, ThrottleWatch
 
 

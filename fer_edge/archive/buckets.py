@@ -28,8 +28,10 @@ class _Address:
         # A password may hold "#" or a key "?" only when they are escaped; "*" and "[" of a pattern are kept as they are.
         self.scheme, rest = url.split("://", 1)
         if self.scheme not in SCHEMES:
+            # What is no scheme belongs to a mistyped address, which may hold a password.
+            shown = f"{self.scheme}://" if re.fullmatch(r"[A-Za-z][\w+.-]*", self.scheme) else "The address given"
             raise SourceError(
-                f"{display_name(self.scheme)}:// cannot be annotated; {', '.join(f'{name}://' for name in SCHEMES)}, files "
+                f"{shown} cannot be annotated; {', '.join(f'{name}://' for name in SCHEMES)}, files "
                 "and folders can. Download it first."
             )
         authority, slash, key = rest.partition("/")

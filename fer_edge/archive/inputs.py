@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from fer_edge_runtime.errors import SourceError
-from fer_edge_runtime.sources.base import display_name, display_url
+from fer_edge_runtime.sources.base import display_name, display_source, display_url
 from fer_edge_runtime.sources.header import read_header
 from fer_edge_runtime.sources.picture import PICTURE_SUFFIXES, natural_key
 
@@ -98,12 +98,12 @@ def _found(source: str, buckets: dict[str, str]) -> Iterator[Input | None]:
         yield from list_bucket(source, buckets)
         return
     if not source or "\0" in source:
-        raise SourceError(f"'{display_name(source)}' is not a file name.")
+        raise SourceError(f"{display_source(source)} is not a file name.")
     path = Path(source)
     try:
         folder, file, exists = path.is_dir(), path.is_file(), path.exists()
     except OSError as error:
-        raise SourceError(f"{display_name(source)}: cannot be read: {error.strerror or error}.") from error
+        raise SourceError(f"{display_source(source)}: cannot be read: {error.strerror or error}.") from error
     if folder:
         yield from _files(_walk(path))
     elif file:
@@ -172,5 +172,5 @@ def _matches(pattern: str) -> list[Path]:
         key=lambda path: (str(path.parent), natural_key(path)),
     )
     if not matches:
-        raise SourceError(f"{display_name(pattern)}: no such file or folder, and no file matches it.")
+        raise SourceError(f"{display_source(pattern)}: no such file or folder, and no file matches it.")
     return [path for path in matches if path.is_file()]

@@ -17,7 +17,7 @@ from fer_edge.benchmark.machine import State, describe_machine, read_state, rema
 from fer_edge.benchmark.rounds import Limit, Turn, take_turns
 from fer_edge.benchmark.scene import Scene
 from fer_edge.benchmark.spread import spread
-from fer_edge.benchmark.throttle import Throttling, read_throttling, throttled_between
+from fer_edge.throttle import Throttling, read_throttling, throttled_between
 from fer_edge.worker.process import Worker, WorkerError
 from fer_edge_runtime.stream import STREAM_SCAN_EVERY
 

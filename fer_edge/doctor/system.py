@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fer_edge.benchmark.machine import read_state
-from fer_edge.benchmark.throttle import read_throttling
 from fer_edge.doctor.check import FAIL, PASS, WARN, Check, Host
+from fer_edge.throttle import read_throttling
 
 HOT_C = 80.0  # a Raspberry Pi's soft limit; laptops and servers throttle later
 LOW_DISK_MIB = 200

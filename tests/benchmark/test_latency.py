@@ -7,7 +7,7 @@ from fer_edge.benchmark.latency import Plan, measure_latency
 from fer_edge.benchmark.latency_page import latency_body
 from fer_edge.benchmark.rounds import Limit
 from fer_edge.benchmark.text import latency_lines
-from fer_edge.benchmark.throttle import FIRMWARE
+from fer_edge.throttle import FIRMWARE
 
 CASE = Case("default", "litert", "cpu", 1)
 

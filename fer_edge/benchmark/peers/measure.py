@@ -19,7 +19,7 @@ from fer_edge.benchmark.peers.environment import Environment, InstallError, prep
 from fer_edge.benchmark.peers.session import PeerRun, classify, take_turn
 from fer_edge.benchmark.peers.summary import summarize
 from fer_edge.benchmark.rounds import Limit, take_turns
-from fer_edge.benchmark.throttle import read_throttling, throttled_between
+from fer_edge.throttle import read_throttling, throttled_between
 from fer_edge.worker.process import WorkerError
 
 SCHEMA = 1

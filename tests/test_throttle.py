@@ -2,7 +2,7 @@
 
 import pytest
 
-from fer_edge.benchmark.throttle import (
+from fer_edge.throttle import (
     FIRMWARE,
     Throttling,
     decode_throttled,
