@@ -10,5 +10,6 @@ DEFAULT_BUNDLE = ROOT / "runtime" / "fer_edge_runtime" / "assets" / "default"
 
 
 def hear_interrupts() -> None:
-    """For a child's `preexec_fn`: a test run in the background of a shell ignores SIGINT, and so would what it starts."""
+    """For a child's `preexec_fn`: a test run in the background of a shell, or by nohup, ignores signals, and so would what it starts."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

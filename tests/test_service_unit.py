@@ -1,5 +1,6 @@
 """`fer-edge service unit`: what it prints, what systemd says to it, and on a real systemd what it does."""
 
+import os
 import re
 import shlex
 import shutil
@@ -15,6 +16,8 @@ from fer_edge.unit import quoted
 FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 ANALYZE = shutil.which("systemd-analyze")
 needs_analyze = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
+# A folder that a service sees wherever the checkout lies: its own /tmp is another one.
+PERMANENT = Path(os.__file__).parent
 RUNS = {
     "picture": ["--source", "test-pattern", "--json"],
     "usb": ["--camera", "/dev/v4l/by-id/usb-x", "--serve", "127.0.0.1:8080"],
@@ -90,12 +93,10 @@ def test_files_are_named_in_full(tmp_path):
     # A file under /tmp would not be there for the service.
     assert code == 2
     assert "Copy it to /opt" in words
-    code, text, words = unit(
-        "--source", "pyproject.toml", "--json=faces.jsonl", "--model", "default", cwd=systemd_machine.ROOT
-    )
+    code, text, words = unit("--source", "os.py", "--json=faces.jsonl", "--model", "default", cwd=PERMANENT)
     assert code == 0, words
     run = directives(text)["ExecStart"][0]
-    assert f"--source {systemd_machine.ROOT}/pyproject.toml --json=faces.jsonl --model default" in run
+    assert f"--source {PERMANENT}/os.py --json=faces.jsonl --model default" in run
     assert "every start writes --json anew" in words
 
 
@@ -111,9 +112,9 @@ def test_files_are_named_in_full(tmp_path):
     ],
 )
 def test_words_stay_words_and_files_are_found_from_anywhere(arguments, found):
-    code, text, words = unit(*arguments, cwd=systemd_machine.ROOT)
+    code, text, words = unit(*arguments, cwd=PERMANENT)
     assert code == 0, words
-    assert found.format(root=str(systemd_machine.ROOT).lstrip("/")) in directives(text)["ExecStart"][0]
+    assert found.format(root=str(PERMANENT).lstrip("/")) in directives(text)["ExecStart"][0]
 
 
 @pytest.mark.parametrize(
