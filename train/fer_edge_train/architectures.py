@@ -60,14 +60,14 @@ def _cnn4(keras: Any, pixels: Any, width: float, weights: str | None) -> Any:
     return keras.Model(pixels, x, name="cnn4")
 
 
-_NANO_STAGES = ((32, 2), (64, 2), (96, 2))
-_RESNET14_STAGES = ((64, 2), (128, 2), (256, 2))
+_NANO_STAGES = ((32, 2, 2), (64, 2, 2), (96, 2, 1))
+_RESNET14_STAGES = ((64, 2, 2), (128, 2, 2), (256, 2, 2))
 
 
-def _residual(name: str, stages: tuple[tuple[int, int], ...]) -> Callable[..., Any]:
-    """A residual network (arXiv 1512.03385) for faces of 48 pixels: three halvings instead of five, one operator a layer in int8.
+def _residual(name: str, stages: tuple[tuple[int, int, int], ...]) -> Callable[..., Any]:
+    """A residual network (arXiv 1512.03385) for faces of 48 pixels: two or three halvings instead of five, one operator a layer in int8.
 
-    ``stages`` are filters and blocks; every stage starts with a halving.
+    ``stages`` are filters, blocks and the stride that the stage starts with.
     """
 
     def build(keras: Any, pixels: Any, width: float, weights: str | None) -> Any:
@@ -78,10 +78,10 @@ def _residual(name: str, stages: tuple[tuple[int, int], ...]) -> Callable[..., A
             return layers.BatchNormalization(name=f"{name}_bn")(x)
 
         x = layers.ReLU(name="stem_relu")(convolution(pixels, max(1, round(32 * width)), 3, 1, "stem"))
-        for stage, (full, blocks) in enumerate(stages, 1):
+        for stage, (full, blocks, first_stride) in enumerate(stages, 1):
             filters = max(1, round(full * width))
             for block in range(1, blocks + 1):
-                prefix, stride = f"stage{stage}_block{block}", 2 if block == 1 else 1
+                prefix, stride = f"stage{stage}_block{block}", first_stride if block == 1 else 1
                 y = layers.ReLU(name=f"{prefix}_relu1")(convolution(x, filters, 3, stride, f"{prefix}_1"))
                 y = convolution(y, filters, 3, 1, f"{prefix}_2")
                 shortcut = convolution(x, filters, 1, stride, f"{prefix}_shortcut") if block == 1 else x
@@ -101,7 +101,10 @@ BACKBONES: dict[str, Backbone] = {
     "cnn4": Backbone(_cnn4, 32, True, "four convolution blocks, two dense blocks"),
     "nano": Backbone(_residual("nano", _NANO_STAGES), 32, True, "six residual blocks, arXiv 1512.03385"),
     "resnet14": Backbone(
-        _residual("resnet14", _RESNET14_STAGES), 32, True, "nano with two to three times the filters, arXiv 1512.03385"
+        _residual("resnet14", _RESNET14_STAGES),
+        32,
+        True,
+        "nano with two to three times the filters and one halving more, arXiv 1512.03385",
     ),
 }
 PRETRAINED = tuple(
