@@ -1,6 +1,6 @@
-"""A systemd unit for `fer-edge run`: watched, restarted within limits, and locked away from what it does not need.
+"""A systemd unit for `fer-edge run` or `fer-edge serve`: watched, restarted within limits, and locked away from what it does not need.
 
-What is allowed follows from the run's options: a camera's devices only with a camera, the network only with something that
+What is allowed follows from the options: a camera's devices only with a camera, the network only with something that
 uses it. Directives are those of systemd 252 (Debian bookworm); systemd.service(5), systemd.exec(5) and
 systemd.resource-control(5) describe them.
 """
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
 
     Attributes:
         name: of the unit and of its folders below /var/lib and /var/cache.
-        arguments: of ``fer-edge run``, completed.
+        arguments: ``run`` or ``serve`` and its options, completed.
         values: the same, parsed: option -> value.
         watchdog_s: seconds without a frame or an idle turn after which it is restarted.
         memory: limit, as systemd writes it.
@@ -152,7 +152,7 @@ def unit_text(plan: Plan) -> str:
     values = plan.values
     network = _network(values)
     lines = [
-        "# Written by: fer-edge service unit. Options of the run follow 'run'; write a new one rather than editing them.",
+        "# Written by: fer-edge service unit. Options follow the command's name; write a new unit rather than editing them.",
         "[Unit]",
         f"Description=fer-edge ({plan.name})",
         *(["Wants=network-online.target", "After=network-online.target"] if network.wide else []),
@@ -167,7 +167,7 @@ def unit_text(plan: Plan) -> str:
         "",
         "[Service]",
         "Type=notify",
-        f"ExecStart={' '.join(quoted(word) for word in (*_program(), 'run', *plan.arguments))}",
+        f"ExecStart={' '.join(quoted(word) for word in (*_program(), *plan.arguments))}",
         f"WatchdogSec={plan.watchdog_s}",
         "# A GPU's first trial and a slow camera; the end: a video's index on a slow card.",
         "TimeoutStartSec=180",
@@ -259,7 +259,10 @@ class _Network(NamedTuple):
 def _network(values: dict[str, Any]) -> _Network:
     """None, this machine's own, or all."""
     udev = ["AF_NETLINK"] if source_kind(values) == "csi" else []  # libcamera learns of cameras from udev
-    serve, wide = values.get("serve"), values.get("mqtt") is not None or source_kind(values) == "stream"
+    serve, wide = (
+        values.get("serve", values.get("address")),
+        values.get("mqtt") is not None or source_kind(values) == "stream",
+    )
     if serve is None and not wide:
         private = [] if udev else ["PrivateNetwork=yes"]
         return _Network(

@@ -28,6 +28,8 @@ def missing():
     """Why there can be no such machine here; empty when there can."""
     if NSPAWN is None:
         return "systemd-nspawn is not installed (apt-get install systemd-container)"
+    if shutil.which("curl") is None:
+        return "curl is not installed"
     if os.geteuid() != 0:
         return "booting a machine needs root"
     if str(ROOT).startswith(("/tmp/", "/var/tmp/")):  # noqa: S108 only looked at

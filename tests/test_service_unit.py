@@ -24,6 +24,7 @@ RUNS = {
     "pi": ["--camera", "picamera2:0", "--mqtt", "mqtt://broker/100%"],
     "stream": ["--source", "rtsp://camera/1", "--csv", "faces.csv", "--device", "gpu"],
 }
+PICTURES = ["--command", "serve", "--address", "127.0.0.1:8090", "--max-mib", "4"]
 
 
 def unit(*arguments, **options):
@@ -170,6 +171,23 @@ def test_service_that_keeps_days_waits_for_the_clock_and_is_not_warned_of_restar
     assert "anew" not in words
 
 
+@pytest.mark.parametrize(("host", "limited"), [("127.0.0.1", True), ("0.0.0.0", False)])  # noqa: S104 what is asked for
+def test_picture_service_gets_a_network_and_no_camera(host, limited):
+    code, text, words = unit("--command", "serve", "--address", f"{host}:8090", "--token-file", "/etc/token")
+    assert code == 0, words
+    found = directives(text)
+    assert found["ExecStart"][0].endswith(f" serve --address {host}:8090 --token-file /etc/token --device cpu")
+    assert found["PrivateDevices"] == ["yes"]
+    assert found["RestrictAddressFamilies"] == ["AF_UNIX AF_INET AF_INET6"]
+    assert ("IPAddressDeny" in found) == limited
+
+
+def test_option_of_the_other_command_is_refused():
+    code, text, words = unit("--command", "serve", "--camera", "0")
+    assert (code, text) == (2, "")
+    assert "--camera" in words
+
+
 @pytest.mark.parametrize("word", ["plain", "a b", 'a"b', "100%", "$HOME", "back\\slash", "'", "ü", ""])
 def test_quoted_word_means_itself(word):
     # systemd unquotes as shlex does, then % and $ are halved.
@@ -208,6 +226,7 @@ echo "== trace"; journalctl -u hung --no-pager | grep -E "Watchdog|Aborted|pipes
 systemctl start waits; show waits waits; systemctl stop waits
 systemctl start --no-block loop; wait_for loop ActiveState "=failed"; show loop loop
 systemctl start broken; show broken broken
+systemctl start pictures; show pictures pictures; curl -s -m 30 http://127.0.0.1:8090/healthz; systemctl stop pictures; show closed pictures
 """
 
 
@@ -234,6 +253,7 @@ def test_on_a_real_systemd_the_unit_runs_hangs_loops_and_ends_as_it_should(tmp_p
         "hung": unit("--name", "hung", "--watchdog", "2", "--source", "test-pattern:64x48@0", "--json", "faces.jsonl"),
         "waits": unit("--name", "waits", "--camera", "/dev/video9", "--json"),
         "loop": unit("--name", "loop", "--source", "gone.mp4"),
+        "pictures": unit("--name", "pictures", *PICTURES),
         "broken": unit("--name", "broken", "--source", "demo", "--model", "/opt/no-such-bundle"),
     }
     units = {f"{name}.service": text for name, (_, text, _) in made.items()}
@@ -261,3 +281,7 @@ def test_on_a_real_systemd_the_unit_runs_hangs_loops_and_ends_as_it_should(tmp_p
     assert "ExecMainStatus=4" in shown["loop"]
     assert "NRestarts=0" in shown["broken"]
     assert "ExecMainStatus=5" in shown["broken"]
+    assert "ActiveState=active" in shown["pictures"]
+    assert "serving pictures" in shown["pictures"]
+    assert '"ok"' in shown["pictures"]
+    assert "ExecMainStatus=0" in shown["closed"]

@@ -57,3 +57,10 @@ class ProtocolName(StrEnum):
     flip = "flip"
     tencrop = "tencrop"
     all = "all"
+
+
+class ServiceCommand(StrEnum):
+    """What a service of systemd does."""
+
+    run = "run"
+    serve = "serve"

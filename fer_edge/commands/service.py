@@ -1,4 +1,4 @@
-"""``fer-edge service unit``: print a systemd unit for a run."""
+"""``fer-edge service unit``: print a systemd unit for a run or for a picture service."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fer_edge.unit import OUTPUTS, Plan, address_variable, planned, secret_addre
 from fer_edge_runtime.errors import ConfigError
 
 
-def unit_command(run_command: Any, arguments: list[str], *, name: str, watchdog_s: int, memory: str) -> None:
-    """Check the run's options as the run itself would, and print the unit.
+def unit_command(command: Any, arguments: list[str], *, name: str, watchdog_s: int, memory: str) -> None:
+    """Check the command's options as it would itself, and print the unit.
 
     Args:
-        run_command: the click command of ``fer-edge run``.
+        command: the click command of ``fer-edge run`` or ``fer-edge serve``.
         arguments: its options.
         name: of the service.
         watchdog_s: seconds of silence after which it is restarted.
@@ -31,17 +31,22 @@ def unit_command(run_command: Any, arguments: list[str], *, name: str, watchdog_
         )
     if not re.fullmatch(r"[1-9][0-9]*[KMG]", memory):
         raise ConfigError(f"'{memory}' is no limit of memory. Write it such as 400M or 1G.")
-    arguments = complete(["run", *arguments])[1:]
-    values = run_command.make_context("run", list(arguments)).params
+    words = tuple(complete([command.name, *arguments]))
+    values = command.make_context(command.name, list(words[1:])).params
+    if command.name == "run":
+        _check_run(values)
+    sys.stdout.write(unit_text(planned(Plan(name, words, values, watchdog_s, memory), Path.cwd())))
+    for line in _advice(name, values):
+        sys.stderr.write(f"{line}\n")
+
+
+def _check_run(values: dict[str, Any]) -> None:
     if (values["camera"] is None) == (values["source"] is None):
         raise ConfigError(
             "A service needs one of --camera and --source. Give the options of the run, such as --camera 0."
         )
     if values["show"]:
         raise ConfigError("A service has no screen. Give --serve 127.0.0.1:8080 in the place of --show.")
-    sys.stdout.write(unit_text(planned(Plan(name, tuple(arguments), values, watchdog_s, memory), Path.cwd())))
-    for line in _advice(name, values):
-        sys.stderr.write(f"{line}\n")
 
 
 def _advice(name: str, values: dict[str, Any]) -> list[str]:
@@ -55,7 +60,7 @@ def _advice(name: str, values: dict[str, Any]) -> list[str]:
         f"Write it into /etc/{name}.env, which only root may read (chmod 600), as {address_variable(option)}='ADDRESS'."
         for option in secret_addresses(values)
     ]
-    files = [f"--{option}" for option in OUTPUTS if values[option] not in (None, "-")]
+    files = [f"--{option}" for option in OUTPUTS if values.get(option) not in (None, "-")]
     if files and values["rotate"] is None:
         lines.append(
             f"Note: every start writes {' and '.join(files)} anew, under a temporary name until the service stops. For results that "
