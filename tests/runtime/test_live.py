@@ -247,8 +247,9 @@ def test_camera_that_is_not_there_yet_is_waited_for():
 def test_only_cameras_and_streams_can_be_waited_for():
     from fer_edge_runtime.errors import ConfigError
 
-    with pytest.raises(ConfigError, match="--wait-for-source waits for cameras and streams"):
-        open_source("film.mp4", live=LiveOptions(wait=True))
+    for source in ("film.mp4", "demo", "test-pattern@5"):
+        with pytest.raises(ConfigError, match="--wait-for-source waits for cameras and streams"):
+            open_source(source, live=LiveOptions(wait=True))
     with open_source("camera:97", live=LiveOptions(wait=True)) as source:
         assert source.health().state is SourceState.NOT_STARTED
 

@@ -35,6 +35,13 @@ def open_source(spec: str, *, stop: threading.Event | None = None, live: LiveOpt
         SourceError: it does not exist or cannot be opened; the message says what to do.
         ConfigError: a test pattern that cannot be drawn, or something is to be waited for that is no camera or stream.
     """
+    device = _open_device(spec, stop, live)
+    if device is not None:
+        return device
+    if live is not None and live.wait:
+        raise ConfigError(
+            f"{display_source(spec)}: --wait-for-source waits for cameras and streams. Leave it out here."
+        )
     if spec == "demo":
         from fer_edge_runtime.sources.video import open_video
 
@@ -43,12 +50,7 @@ def open_source(spec: str, *, stop: threading.Event | None = None, live: LiveOpt
         from fer_edge_runtime.sources.pattern import open_pattern
 
         return open_pattern(spec, stop=stop)
-    device = _open_device(spec, stop, live)
-    if device is None and live is not None and live.wait:
-        raise ConfigError(
-            f"{display_source(spec)}: --wait-for-source waits for cameras and streams. Leave it out here."
-        )
-    return device or _open_files(spec, stop)
+    return _open_files(spec, stop)
 
 
 def _open_device(spec: str, stop: threading.Event | None, live: LiveOptions | None) -> Source | None:
