@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -31,9 +32,14 @@ SECRET = "hun/ter@2"  # noqa: S105 of a broker that lives for one test
 SECRET_IN_URL = "hun%2Fter%402"  # noqa: S105
 WAIT_S = 30.0
 needs_broker = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (apt-get install mosquitto)")
-# paho leaves the socket of a failed handshake to the garbage collector.
-failed_handshakes = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+
+
+@pytest.fixture
+def failed_handshakes():
+    """paho leaves the socket of a failed handshake to the garbage collector, whose warning would fail whichever test runs then."""
+    yield
+    gc.collect()
 
 
 class Mosquitto:
@@ -552,7 +558,8 @@ def test_refusal_after_an_outage_is_said_once(guarded_broker, tmp_path):
 
 @needs_broker
 @needs_openssl
-@failed_handshakes
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("failed_handshakes")
 def test_tls_with_a_private_authority(tmp_path, certificates):
     broker = Mosquitto(tmp_path, *tls_lines(certificates))
     url = broker.url.replace("mqtt://", "mqtts://")
@@ -578,7 +585,8 @@ def test_tls_with_a_private_authority(tmp_path, certificates):
 
 @needs_broker
 @needs_openssl
-@failed_handshakes
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("failed_handshakes")
 def test_tls_with_a_certificate_of_the_device(tmp_path, certificates):
     broker = Mosquitto(tmp_path, *tls_lines(certificates), "require_certificate true")
     url = broker.url.replace("mqtt://", "mqtts://")
