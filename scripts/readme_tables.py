@@ -109,6 +109,23 @@ def train_table() -> str:
     )
 
 
+def ensemble_table() -> str:
+    """The runs that answer together, by benchmarks/ensemble.py."""
+    if (values := measured("ensemble")) is None:
+        return NOT_MEASURED
+    rows = ["| model | PublicTest | PrivateTest (95 %) |", "|---|---|---|"]
+    for member in values["members"]:
+        rows.append(f"| {member['name']} | {member['PublicTest']:.2%} | {member['PrivateTest']:.2%} |")
+    rows.append(
+        f"| **{' + '.join(values['chosen'])}** | {share(values['PublicTest'])} | {with_interval(values['PrivateTest'])} |"
+    )
+    return (
+        "\n".join(rows)
+        + f"\n\nSingle crop, float32, the mean of the probabilities; {values['parameters'] / 1e6:.2f} M parameters together, macro-F1 "
+        f"{values['PrivateTest']['macro_f1']:.3f}. PublicTest chose among {values['looked_at']} combinations; PrivateTest was looked at for the chosen one."
+    )
+
+
 def int8_table() -> str:
     """One row a file that benchmarks/int8_results.py wrote."""
     rows = [
@@ -392,6 +409,7 @@ TABLES = {
     "stages": stages_table,
     "startup": startup_table,
     "train": train_table,
+    "ensemble": ensemble_table,
     "read_data": read_data_table,
     "int8": int8_table,
     "quantization": quantization_table,
