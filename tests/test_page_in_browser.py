@@ -124,6 +124,21 @@ def test_page_says_when_the_camera_is_lost_and_back(browser):
     browser.wait("document.getElementById('rate').textContent === 'disconnected'")
 
 
+def test_page_says_that_the_first_camera_is_waited_for(browser):
+    run = Run()
+    run.health = SourceHealth(SourceState.NOT_STARTED, reason="no such camera")
+    with run:
+        browser.open(run.url)
+        browser.wait("!document.getElementById('notice').hidden")
+        assert browser.js("document.getElementById('notice').textContent") == (
+            "Waiting for the first picture: no such camera"
+        )
+        assert browser.js("document.getElementById('rate').textContent") == "waiting"
+        assert browser.js("document.getElementById('chip').className") == "chip lost"
+        run.health = SourceHealth(SourceState.RUNNING, 0.0)
+        browser.wait("document.getElementById('notice').hidden && document.querySelectorAll('article').length === 1")
+
+
 def test_login_by_keyboard(browser):
     with Run(TOKEN) as run:
         browser.size(390, 844, phone=True)

@@ -287,6 +287,21 @@ def test_frame_loop_that_hangs_is_not_live():
     assert context.health()[:2] == (False, False)
 
 
+def test_first_camera_that_is_waited_for_is_live_and_not_ready(monkeypatch):
+    monkeypatch.setattr("fer_edge_runtime.service.live.HUNG_S", 0.5)
+    health = SourceHealth(SourceState.NOT_STARTED, reason="no such camera", retry_in_s=4.0)
+    with open_sinks(labels=(), kind="live", serve=PageOptions(port=0), health=lambda: health) as sinks:
+        page = sinks._sinks[0]
+        until_s = time.monotonic() + 20
+        while status(page, "/healthz") == 200:  # nobody waits: the loop hangs, whatever the camera does
+            assert time.monotonic() < until_s
+        sinks.idle()
+        assert status(page, "/healthz") == 200
+        assert status(page, "/readyz") == 503
+        source = json.loads(get(page, "/healthz")[1])["source"]
+        assert (source["state"], source["reason"]) == ("not_started", "no such camera")
+
+
 def test_close_dismisses_viewers_and_frees_the_port():
     page = PageSink(PageOptions(port=0))
     with socket.create_connection(("127.0.0.1", page.port), timeout=10) as stream:

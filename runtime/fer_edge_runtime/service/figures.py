@@ -35,7 +35,7 @@ class RunFigures:
         """Nothing was done yet; ``source`` tells how the source is."""
         self._source = source
         self._clock = clock
-        self._last_s = clock()
+        self._last_s = self._turn_s = clock()
         self.frames = 0
         self._fps = 0.0
         self._with_faces = 0
@@ -47,7 +47,7 @@ class RunFigures:
     def add(self, result: FrameResult) -> None:
         """Count one frame."""
         self.frames += 1
-        self._last_s = self._clock()
+        self._last_s = self._turn_s = self._clock()
         self._fps = result.fps
         self._with_faces += bool(result.faces)
         for face in result.faces:
@@ -59,9 +59,17 @@ class RunFigures:
         for stage, cost_ms in stages_ms.items():
             self._stages.observe(stage, cost_ms / 1e3)
 
+    def wait(self) -> None:
+        """The loop goes round, but there is no frame."""
+        self._turn_s = self._clock()
+
     def idle_s(self) -> float:
         """Seconds since the last frame was done, or since the start."""
         return self._clock() - self._last_s
+
+    def silent_s(self) -> float:
+        """Seconds since the loop last went round, with or without a frame."""
+        return self._clock() - self._turn_s
 
     def source_health(self) -> SourceHealth | None:
         """How the source is now."""

@@ -23,15 +23,16 @@ from fer_edge_runtime.service.figures import RunFigures
 from fer_edge_runtime.service.handler import Handler, HealthHandler, MetricsHandler, Problem, ReadyHandler
 from fer_edge_runtime.service.hub import Hub
 from fer_edge_runtime.service.limits import Limits
-from fer_edge_runtime.sources.health import SourceHealth, SourceState
+from fer_edge_runtime.sources.health import SourceState
 from fer_edge_runtime.types import UNCERTAIN, FrameResult
 
 # A stream repeats its picture after this long, so that a viewer who has gone is noticed.
 REPEAT_S = 5.0
 SNAPSHOT_S = 3.0
-# A loop that is neither waiting for its source nor done with a frame for so long hangs.
+# A loop that neither finishes a frame nor waits for its source for so long hangs.
 HUNG_S = 30.0
 MAX_LOGIN_BYTES = 2048
+_WAITED_FOR = (SourceState.NOT_STARTED, SourceState.STALLED, SourceState.RECONNECTING)
 _BOUNDARY = "fer-edge-frame"
 _FOLDER = Path(__file__).parent
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
@@ -123,22 +124,19 @@ class LiveContext(Context):
 
     def health(self) -> Health:
         """The frame loop's and the source's."""
-        source, idle_s = self.figures.source_health(), self.figures.idle_s()
-        waiting = source is not None and source.state in (SourceState.STALLED, SourceState.RECONNECTING)
-        live = waiting or idle_s < HUNG_S
-        ready = live and not waiting and self.figures.frames > 0
-        details: dict[str, Any] = {"frames": self.figures.frames, "seconds_since_frame": round(idle_s, 2)}
+        source = self.figures.source_health()
+        live = self.figures.silent_s() < HUNG_S and not (source is not None and source.state is SourceState.ERROR)
+        ready = live and self.figures.frames > 0 and (source is None or source.state not in _WAITED_FOR)
+        details: dict[str, Any] = {
+            "frames": self.figures.frames, "seconds_since_frame": round(self.figures.idle_s(), 2),
+        }  # fmt: skip
         if source is not None:
             details["source"] = source.as_json()
-        return Health(live and not _failed(source), ready and not _failed(source), details)
+        return Health(live, ready, details)
 
     def metrics(self) -> str:
         """The run's and the server's."""
         return self.figures.text(self.hub.viewers) + super().metrics()
-
-
-def _failed(source: SourceHealth | None) -> bool:
-    return source is not None and source.state is SourceState.ERROR
 
 
 def _record(result: FrameResult | None) -> dict[str, Any]:

@@ -86,6 +86,10 @@ class PageSink(Sink):
         # A viewer who came after ``needs_drawing`` was asked waits for the next frame rather than seeing a bare one.
         self._hub.publish(frame.image if self._drawn else None, result)
 
+    def idle(self) -> None:
+        """The loop lives and waits."""
+        self._figures.wait()
+
     def close(self) -> None:
         """Dismiss the viewers and free the port."""
         self._hub.close()
