@@ -53,7 +53,8 @@ def test_record_holds_what_makes_figures_comparable(short_run):
     for case in record["cases"]:
         assert case["failed"] is None
         assert case["device"] == "cpu"
-        assert {"total", "delegated"} == set(case["operators"])
+        assert case["operators"]["total"] >= 65
+        assert case["operators"]["delegated"] == (64 if case["engine"] == "litert" else 0)
         assert min(case["load_ms"], case["first_ms"], case["peak_mib"]) > 0
         assert [batch["faces"] for batch in case["faces"]] == [1, 2]
         for batch in case["faces"]:

@@ -50,6 +50,43 @@ def test_description_says_library_version_delegate_and_threads(bundle):
     assert (onnx.engine, onnx.delegate) == ("onnxruntime", "CPUExecutionProvider")
 
 
+def test_description_counts_the_operators_that_the_delegate_took(bundle):
+    artefact = bundle.artefact("tflite")
+    engine = bundle.open(artefact)
+    # All but softmax, which XNNPACK does not have in int8; LiteRT's own operator for the delegate is none of the model's.
+    assert engine.describe().details == {"operators": 65, "delegated": 64}
+    engine.run(to_input(bundle.crops[:3], bundle.manifest.preprocess, artefact.input))  # another batch: prepared anew
+    assert engine.describe().details == {"operators": 65, "delegated": 64}
+
+
+def test_onnx_runtime_tells_how_many_operators_run_on_another_provider(bundle):
+    details = bundle.open(bundle.artefact("onnx")).describe().details
+    assert details["operators"] > 52
+    assert details["delegated"] == 0
+
+
+class Listed:
+    """What an interpreter says of a graph that a delegate took two parts of: (name, inputs, outputs)."""
+
+    def __init__(self, *operators):
+        self._operators = operators
+
+    def _get_ops_details(self):
+        return [
+            {"index": index, "op_name": name, "inputs": inputs, "outputs": outputs}
+            for index, (name, inputs, outputs) in enumerate(self._operators)
+        ]
+
+
+def test_parts_of_a_delegate_are_told_from_what_lies_between_them():
+    from fer_edge_runtime.engines.litert import count_operators
+
+    chain = [("CONV_2D", [0, 10], [1]), ("ADD", [1, 0], [2]), ("CUSTOM", [2], [3]), ("CONV_2D", [3, 11], [4])]
+    both = Listed(*chain, ("DELEGATE", [0, 10], [2]), ("DELEGATE", [3, 11], [4]))
+    assert count_operators(both) == (4, 3)
+    assert count_operators(Listed(*chain)) == (4, 0)
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00" * 64, b"TFL3", bytes(range(256)) * 40])
 @pytest.mark.parametrize("format", ["tflite", "onnx"])
 def test_garbage_is_a_bundle_error(bundle, format, content):

@@ -22,7 +22,8 @@ class EngineInfo(NamedTuple):
         delegate: what executes the graph, such as ``XNNPACK``, ``WebGPU`` or ``CPUExecutionProvider``.
         threads: intra-op threads of the CPU.
         artefact: file name of the model.
-        details: operator counts and whatever else helps a person. On a GPU ``adapter``, its name, and ``software``: whether it
+        details: ``operators`` of the model and how many of them are ``delegated`` to an accelerator or XNNPACK, where the library
+            tells; whatever else helps a person. On a GPU ``adapter``, its name, and ``software``: whether it
             is a program on the CPU that only plays a GPU.
     """
 

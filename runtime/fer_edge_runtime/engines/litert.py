@@ -14,6 +14,8 @@ from fer_edge_runtime.manifest import TensorSpec
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_DELEGATE = "DELEGATE"  # the name of the operator that stands for a part
+
 
 def interpreter_module() -> tuple[Any, str, str]:
     """The interpreter module that this machine has, with its name and version."""
@@ -98,9 +100,31 @@ class LiteRTEngine:
     def describe(self) -> EngineInfo:
         """See `Engine.describe`."""
         _, name, version = interpreter_module()
-        operators = [op["op_name"] for op in self._interpreter._get_ops_details()]
-        delegate = "XNNPACK" if "DELEGATE" in operators else "built-in kernels"
-        return EngineInfo(name, version, "cpu", delegate, self._threads, self._name, {"operators": len(operators)})
+        operators, delegated = count_operators(self._interpreter)
+        delegate = "XNNPACK" if delegated else "built-in kernels"
+        details = {"operators": operators, "delegated": delegated}
+        return EngineInfo(name, version, "cpu", delegate, self._threads, self._name, details)
+
+
+def count_operators(interpreter: Any) -> tuple[int, int]:
+    """Operators of the model, and how many of them run inside a delegate.
+
+    LiteRT lists the model's operators as before and behind them one more for each part that a delegate took. Which those are it
+    does not say, but a part's operators are those on the way from its inputs to its outputs.
+    """
+    listed = interpreter._get_ops_details()
+    operators = [op for op in listed if op["op_name"] != _DELEGATE]
+    maker = {int(tensor): op for op in operators for tensor in op["outputs"]}
+    taken: set[int] = set()
+    for part in (op for op in listed if op["op_name"] == _DELEGATE):
+        given = set(map(int, part["inputs"]))
+        wanted = [int(tensor) for tensor in part["outputs"]]
+        while wanted:
+            op = maker.get(wanted.pop())
+            if op is not None and op["index"] not in taken:
+                taken.add(op["index"])
+                wanted += [int(tensor) for tensor in op["inputs"] if int(tensor) not in given]
+    return len(operators), len(taken)
 
 
 def read_tensors(interpreter: Any, name: str) -> tuple[TensorSpec, TensorSpec]:

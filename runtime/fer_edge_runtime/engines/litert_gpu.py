@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fer_edge_runtime.engines.base import EngineInfo
-from fer_edge_runtime.engines.litert import dequantized, open_interpreter, read_tensors
+from fer_edge_runtime.engines.litert import count_operators, dequantized, open_interpreter, read_tensors
 from fer_edge_runtime.engines.native_output import captured
 from fer_edge_runtime.errors import DeviceError
 
@@ -43,7 +43,9 @@ class LiteRTGpuEngine:
             DeviceError: this LiteRT has no GPU part, no adapter was found, or it cannot run the whole model.
         """
         # CompiledModel does not tell scales and zero points.
-        self.input, self.output = read_tensors(open_interpreter(content, name=name), name)
+        interpreter = open_interpreter(content, name=name)
+        self.input, self.output = read_tensors(interpreter, name)
+        self._operators, _ = count_operators(interpreter)
         self._name = name
         compiled, self._version, said = _compile(content, name)
         found = _ADAPTER.search(said)
@@ -80,7 +82,9 @@ class LiteRTGpuEngine:
 
     def describe(self) -> EngineInfo:
         """See `Engine.describe`."""
-        details = {"adapter": self._adapter, "software": self._software}
+        # All of them are the GPU's, or LiteRT would not have called the model fully accelerated.
+        counts = {"operators": self._operators, "delegated": self._operators}
+        details = {"adapter": self._adapter, "software": self._software, **counts}
         return EngineInfo("litert", self._version, "gpu", "WebGPU", 1, self._name, details)
 
 
