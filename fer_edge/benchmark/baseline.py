@@ -23,13 +23,32 @@ class Key(NamedTuple):
     device: str
     delegate: str
     threads: int
-    faces: int
+    figure: str
 
     def words(self) -> str:
         """For a sentence."""
         threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
-        faces = f"{self.faces} face{'s' * (self.faces != 1)}"
-        return f"{self.bundle}/{self.artefact} on {self.engine} ({self.device}, {self.delegate}, {threads}), {faces}"
+        return (
+            f"{self.bundle}/{self.artefact} on {self.engine} ({self.device}, {self.delegate}, {threads}), {self.figure}"
+        )
+
+
+class Kind(NamedTuple):
+    """How figures of a kind are compared.
+
+    Attributes:
+        unit: behind the figure.
+        least: figures that are no larger on both sides are left out: they scatter by more than anybody would notice.
+        noise: a difference that is no larger says nothing.
+    """
+
+    unit: str = " ms"
+    least: float = 0.0
+    noise: float = 0.0
+
+
+TIME, STAGE, MEMORY = Kind(), Kind(least=0.1), Kind(" MiB")
+LOADING = Kind(noise=25.0)  # measured once a run, not many times
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +57,26 @@ class Change:
 
     Attributes:
         case: in words.
-        before, now: median milliseconds, or multiples of the first case where ratios are compared.
-        change: 0.1 is ten per cent slower.
+        before, now: medians, or multiples of the first case where ratios are compared.
+        change: 0.1 is ten per cent slower, or more memory.
+        unit: behind the figures.
+        counts: whether the difference is larger than such a figure scatters by itself.
     """
 
     case: str
     before: float
     now: float
     change: float
+    unit: str = " ms"
+    counts: bool = True
 
-    def sentence(self, unit: str) -> str:
+    def sentence(self) -> str:
         """Such as ``…: 0.41 ms, before 0.37 ms: 10.8 % slower``."""
         share = f"{abs(self.change):.1%}"
-        verdict = "as fast" if share == "0.0%" else f"{share} {'slower' if self.change > 0 else 'faster'}"
-        return f"{self.case}: {self.now:.4g}{unit}, before {self.before:.4g}{unit}: {verdict}"
+        up, down, same = ("more", "less", "as much") if self.unit == MEMORY.unit else ("slower", "faster", "as fast")
+        verdict = same if share == "0.0%" else f"{share} {up if self.change > 0 else down}"
+        once = "" if self.counts else ", no more than it scatters"
+        return f"{self.case}: {self.now:.4g}{self.unit}, before {self.before:.4g}{self.unit}: {verdict}{once}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,18 +97,15 @@ class Comparison:
 
     @property
     def failures(self) -> list[Change]:
-        """Those that became slower than is allowed."""
-        return [] if self.allowed is None else [change for change in self.changes if change.change > self.allowed]
-
-    @property
-    def unit(self) -> str:
-        """Behind the figures."""
-        return " × the first case" if self.ratios else " ms"
+        """Those that became slower, or larger, than is allowed."""
+        if self.allowed is None:
+            return []
+        return [change for change in self.changes if change.counts and change.change > self.allowed]
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
-            "compared": "ratios to the first case" if self.ratios else "median times", "allowed": self.allowed,
+            "compared": "ratios to the first case" if self.ratios else "medians", "allowed": self.allowed,
             "ok": not self.failures, "changes": [asdict(change) for change in self.changes], "missing": self.missing,
         }  # fmt: skip
 
@@ -138,11 +160,12 @@ def _check_record(record: Mapping[str, Any]) -> None:
     """Everything that is read later is there and of its kind; fails with whatever is raised where it is not."""
     if not isinstance(record["machine"]["cpu"], str | None):
         raise TypeError("machine.cpu is no text")
-    for key, median_ms in _medians(record):
-        if not all(isinstance(part, str) for part in key[:5]) or not all(type(part) is int for part in key[5:]):
+    for key, (value, kind) in _figures(record):
+        if not all(isinstance(part, str) for part in key[:5]) or type(key.threads) is not int:
             raise TypeError(f"{key.words()} is no case")
-        if not 1e-6 < median_ms < 1e9:  # a nanosecond, eleven days: beyond that, ratios overflow
-            raise ValueError(f"p50_ms is {median_ms}")
+        least = -1e-9 if kind is STAGE else 1e-6  # a stage may take no time that is seen
+        if not least < value < 1e9:  # a nanosecond, eleven days: beyond that, ratios overflow
+            raise ValueError(f"{key.figure} is {value}")
 
 
 def check_same_machine(path: Path, baseline: Mapping[str, Any], cpu: str | None) -> None:
@@ -162,41 +185,62 @@ def check_same_machine(path: Path, baseline: Mapping[str, Any], cpu: str | None)
 def compare(
     before: Mapping[str, Any], now: Mapping[str, Any], *, allowed: float | None, ratios: bool = False
 ) -> Comparison:
-    """Medians of the cases that both records hold.
+    """Figures of the cases that both records hold: batches, the clip's stages and whole frames, loading, memory.
 
     Args:
         before: the baseline.
         now: the new record.
         allowed: share by which a case may become slower; None allows everything.
-        ratios: divide each record's medians by its own median of the first common case before comparing.
+        ratios: divide each record's times by its own median of the first common case before comparing.
 
     Raises:
         ConfigError: no case is in both.
     """
-    then, today = dict(_medians(before)), dict(_medians(now))
+    then, today = dict(_figures(before)), dict(_figures(now))
     common = [key for key in today if key in then]
     if not common:
         raise ConfigError(
             f"The baseline and this run have no case in common. The baseline holds: {'; '.join(key.words() for key in then) or 'none'}."
         )
-    unit_then, unit_now = (then[common[0]], today[common[0]]) if ratios else (1.0, 1.0)
+    unit_then, unit_now = (then[common[0]][0], today[common[0]][0]) if ratios else (1.0, 1.0)
     changes = []
     for key in common:
-        old, new = then[key] / unit_then, today[key] / unit_now
-        changes.append(Change(key.words(), round(old, 5), round(new, 5), round(new / old - 1, 5)))
+        (old, kind), (new, _) = then[key], today[key]
+        if max(old, new) <= kind.least:
+            continue
+        unit, old = kind.unit, max(old, 1e-4)
+        counts = not 0 < new * unit_then / unit_now - old <= kind.noise
+        if ratios and kind is not MEMORY:
+            old, new, unit = old / unit_then, new / unit_now, " × the first case"
+        changes.append(Change(key.words(), round(old, 5), round(new, 5), round(new / old - 1, 5), unit, counts))
     missing = [f"{key.words()}: only in this run" for key in today if key not in then]
     missing += [f"{key.words()}: only in the baseline" for key in then if key not in today]
     return Comparison(ratios, changes, missing, allowed)
 
 
-def _medians(record: Mapping[str, Any]) -> Iterator[tuple[Key, float]]:
-    """The median of every case and batch; bundles of one name are told apart by their order."""
+def _figures(record: Mapping[str, Any]) -> Iterator[tuple[Key, tuple[float, Kind]]]:
+    """Every figure of every case that answered; bundles of one name are told apart by their order."""
     seen: Counter[Key] = Counter()
     for case in record["cases"]:
-        for batch in case["faces"]:
-            key = Key(
-                case["name"], case["artefact"], case["engine"], case["device"], case["delegate"], case["threads"], batch["faces"]
-            )  # fmt: skip
-            seen[key] += 1
-            again = f" ({seen[key]})" if seen[key] > 1 else ""
-            yield key._replace(bundle=f"{key.bundle}{again}"), float(batch["p50_ms"])
+        if not case["faces"]:
+            continue
+        own = Key(case["name"], case["artefact"], case["engine"], case["device"], case["delegate"], case["threads"], "")
+        seen[own] += 1
+        own = own._replace(bundle=f"{own.bundle} ({seen[own]})" if seen[own] > 1 else own.bundle)
+        for figure, value, kind in _of_case(case):
+            yield own._replace(figure=figure), (float(value), kind)
+
+
+def _of_case(case: Mapping[str, Any]) -> Iterator[tuple[str, Any, Kind]]:
+    """Batches first: ratios are to the first of them. A record may lack everything else."""
+    for batch in case["faces"]:
+        yield f"{batch['faces']} face{'s' * (batch['faces'] != 1)}", batch["p50_ms"], TIME
+    for stage, times in ((case.get("clip") or {}).get("stages") or {}).items():
+        yield (
+            f"clip: {'whole frame' if stage == 'total' else stage}",
+            times["p50_ms"],
+            TIME if stage == "total" else STAGE,
+        )
+    for figure, name, kind in (("loading", "load_ms", LOADING), ("peak memory", "peak_mib", MEMORY)):
+        if case.get(name) is not None:
+            yield figure, case[name], kind

@@ -101,7 +101,11 @@ def _comparison(found: Mapping[str, Any] | None) -> str:
     if not found:
         return ""
     rows = [
-        (change["case"], f"{change['before']:.4g}", f"{change['now']:.4g}", f"{change['change']:+.1%}")
+        (
+            change["case"],
+            *(f"{change[when]:.4g}{change['unit']}" for when in ("before", "now")),
+            f"{change['change']:+.1%}{'' if change['counts'] else ' (scatter)'}",
+        )
         for change in found["changes"]
     ]
     text = f"Compared: {found['compared']}."

@@ -140,7 +140,7 @@ def _comparison_lines(comparison: Comparison | None) -> list[str]:
     if comparison is None:
         return []
     lines = ["", "Against the baseline:"]
-    lines += [f"  {change.sentence(comparison.unit)}" for change in comparison.changes]
+    lines += [f"  {change.sentence()}" for change in comparison.changes]
     return lines + [f"  {line}" for line in comparison.missing]
 
 
@@ -148,7 +148,7 @@ def _judge(comparison: Comparison | None, record: dict[str, Any]) -> None:
     """The gate.
 
     Raises:
-        GateError: a case became slower than is allowed, or the run is no basis for saying so.
+        GateError: a case became slower, or larger, than is allowed, or the run is no basis for saying so.
     """
     if comparison is None or comparison.allowed is None:
         return
@@ -158,8 +158,8 @@ def _judge(comparison: Comparison | None, record: dict[str, Any]) -> None:
             "machine and measure again."
         )
     if comparison.failures:
-        slow = "\n".join(f"  {change.sentence(comparison.unit)}" for change in comparison.failures)
+        slow = "\n".join(f"  {change.sentence()}" for change in comparison.failures)
         raise GateError(
-            f"{len(comparison.failures)} of {len(comparison.changes)} figures are more than {comparison.allowed:.1%} slower than "
-            f"the baseline:\n{slow}"
+            f"{len(comparison.failures)} of {len(comparison.changes)} figures are more than {comparison.allowed:.1%} slower (or larger) than "
+            f"the baseline's:\n{slow}"
         )

@@ -29,6 +29,59 @@ def record(**medians):
     }  # fmt: skip
 
 
+def whole(*, stages, load_ms=100.0, peak_mib=60.0, p50_ms=1.0):
+    """A record as the command writes it: batches, the clip, loading, memory."""
+    found = record(litert_1=p50_ms)
+    times = {name: {"p50_ms": value} for name, value in stages.items()}
+    found["cases"][0] |= {"clip": {"stages": times}, "load_ms": load_ms, "peak_mib": peak_mib}
+    return found
+
+
+STAGES = {"decode": 0.0, "detect": 5.0, "total": 8.0}
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        ({"stages": STAGES | {"detect": 6.0}}, "clip: detect: 6 ms, before 5 ms: 20.0% slower"),
+        ({"stages": STAGES | {"total": 9.0}}, "clip: whole frame: 9 ms, before 8 ms: 12.5% slower"),
+        ({"stages": STAGES, "load_ms": 130.0}, "loading: 130 ms, before 100 ms: 30.0% slower"),
+        ({"stages": STAGES, "peak_mib": 90.0}, "peak memory: 90 MiB, before 60 MiB: 50.0% more"),
+        ({"stages": STAGES | {"decode": 0.2}}, "clip: decode: 0.2 ms"),
+    ],
+)
+def test_stages_whole_frames_loading_and_memory_fail_too(now, said):
+    found = compare(whole(stages=STAGES), whole(**now), allowed=0.1)
+    (failed,) = found.failures
+    assert said in failed.sentence()
+
+
+def test_what_scatters_by_itself_does_not_fail():
+    now = whole(stages=STAGES | {"decode": 0.09}, load_ms=120.0)
+    found = compare(whole(stages=STAGES), now, allowed=0.1)
+    assert found.failures == []
+    assert not any("decode" in change.case for change in found.changes)
+    assert any(change.sentence().endswith("20.0% slower, no more than it scatters") for change in found.changes)
+
+
+def test_ratios_scale_times_and_leave_memory_as_it_is():
+    now = whole(stages={name: 3 * value for name, value in STAGES.items()}, load_ms=300.0, peak_mib=61.2, p50_ms=3.0)
+    found = compare(whole(stages=STAGES), now, allowed=0.1, ratios=True)
+    assert [change.change for change in found.changes] == [0.0, 0.0, 0.0, 0.0, 0.02]
+    assert [change.unit for change in found.changes] == [" × the first case"] * 4 + [" MiB"]
+
+
+def test_whole_record_is_read_and_one_without_stages_still_is(tmp_path):
+    path = tmp_path / "old.json"
+    for text in (json.dumps(whole(stages=STAGES)), json.dumps(record(litert_1=1.0))):
+        path.write_text(text)
+        before = read_baseline(path)
+        assert compare(before, whole(stages=STAGES), allowed=0.1).failures == []
+    path.write_text(json.dumps(whole(stages=STAGES | {"total": "fast"})))
+    with pytest.raises(ConfigError, match="no whole record"):
+        read_baseline(path)
+
+
 @pytest.mark.parametrize(("text", "share"), [("10%", 0.1), ("2.5%", 0.025), (" 100 % ", 1.0), ("0%", 0.0)])
 def test_percentage_with_its_sign_is_read(text, share):
     assert parse_percent(text) == pytest.approx(share)
@@ -47,7 +100,7 @@ def test_only_what_is_slower_than_allowed_fails():
     assert [change.change for change in found.changes] == [0.09, 0.125, -0.5]
     (failed,) = found.failures
     assert (
-        failed.sentence(found.unit)
+        failed.sentence()
         == "default/model.litert on litert (cpu, d, 1 thread), 4 faces: 4.5 ms, before 4 ms: 12.5% slower"
     )
     assert found.as_json()["ok"] is False
