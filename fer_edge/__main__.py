@@ -24,9 +24,9 @@ def main() -> None:
         # traceback out of the middle of an import.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
-        from fer_edge.cli import app
+        from fer_edge.cli import app_for
 
-        sys.exit(app(arguments, prog_name="fer-edge", standalone_mode=False))
+        sys.exit(app_for(arguments)(arguments, prog_name="fer-edge", standalone_mode=False))
     except FerEdgeError as error:
         if os.environ.get("FER_EDGE_DEBUG"):
             raise

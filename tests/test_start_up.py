@@ -78,6 +78,18 @@ def test_run_without_a_page_loads_no_server():
     assert not loaded & {*HEAVY, *SERVER}
 
 
+def test_run_does_not_read_the_options_of_other_commands():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "fer_edge", "run", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "fer_edge.cli.device" in done.stderr
+    assert "fer_edge.cli.workstation" not in done.stderr
+
+
 def test_public_names_are_what_the_readme_says():
     code = (
         f"import cv2, fer_edge; faces = fer_edge.Recognizer.load('default')(cv2.imread({str(SAMPLES / 'astronaut.jpg')!r}));"

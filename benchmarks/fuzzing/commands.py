@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-from typing import Any
 
 from fer_edge_runtime.errors import ConfigError, FerEdgeError
 from fuzzing.mutation import ODD_TEXTS, spoiled_text
@@ -45,12 +44,9 @@ VALUES = (
 
 
 class Commands:
-    """`fer_edge.cli.app`, without the process around it."""
+    """`fer_edge.cli.app_for`, without the process around it."""
 
     def __init__(self) -> None:
-        from fer_edge.cli import app
-
-        self._app: Any = app
         self._file = InFile("noise.jpg")
         self._file.put(bytes(range(256)))
         self._file.put(b"emotion,pixels,Usage\n0,1 2 3,Training\n", ".csv")
@@ -71,6 +67,7 @@ class Commands:
     def run(self, data: bytes) -> None:
         """What `fer_edge.__main__` does, up to the exit code."""
         from fer_edge.__main__ import complete, in_words
+        from fer_edge.cli import app_for
 
         words = [word.encode("utf-8", "replace").decode() for word in json.loads(data)]
         if any(
@@ -79,7 +76,7 @@ class Commands:
             return
         os.environ.pop("FER_EDGE_DEBUG", None)
         try:
-            self._app(complete(words), prog_name="fer-edge", standalone_mode=False)
+            app_for(words)(complete(words), prog_name="fer-edge", standalone_mode=False)
         except SystemExit as end:
             if not (isinstance(end.code, int) and 0 <= end.code <= 8):
                 raise
