@@ -20,7 +20,10 @@ FLAGS = {
 }
 SINCE_BOOT = 16
 FIRMWARE = "sys/devices/platform/soc/soc:firmware/get_throttled"
-ASK_TIMEOUT_S = 5
+# The node's name has an address in it on some boards, such as soc@107c000000 on a Raspberry Pi 5.
+_FIRMWARE_ANYWHERE = "sys/devices/platform/soc*/soc*:firmware/get_throttled"
+ASKED = "vcgencmd get_throttled"
+ASK_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +63,22 @@ def parse_throttled(text: str) -> int | None:
         return None
 
 
-def read_throttling(root: Path = Path("/"), *, ask: bool = True) -> Throttling:
+def read_throttling(root: Path = Path("/"), *, ask: bool = True, timeout_s: float = ASK_TIMEOUT_S) -> Throttling:
     """What the machine says now.
 
     Args:
         root: where ``sys`` lies; anything but ``/`` asks no program.
         ask: a program may be asked, which takes its time.
+        timeout_s: the most of it.
     """
-    value = _firmware(root, ask=ask)
+    source, value = "get_throttled", _firmware(root)
+    if value is None and ask and root == Path("/"):
+        source, value = ASKED, _asked(timeout_s)
     if value is not None:
         flags = decode_throttled(value)
         bits = [bit for bit in range(value.bit_length()) if value >> bit & 1]
         now = tuple(flag for flag, bit in zip(flags, bits, strict=True) if bit < SINCE_BOOT)
-        return Throttling("get_throttled", now, tuple(flag for flag in flags if flag not in now))
+        return Throttling(source, now, tuple(flag for flag in flags if flag not in now))
     cooling, counters = _cooling(root), _counters(root)
     if cooling is None and counters is None:
         return Throttling(None)
@@ -93,18 +99,20 @@ def throttled_between(before: Throttling, seen: list[Throttling], after: Throttl
     return list(dict.fromkeys(reasons))
 
 
-def _firmware(root: Path, *, ask: bool) -> int | None:
-    """The Raspberry Pi's flags, from the kernel or from its own tool."""
-    try:
-        return parse_throttled((root / FIRMWARE).read_text())
-    except OSError:
-        pass
-    tool = shutil.which("vcgencmd") if ask and root == Path("/") else None
+def _firmware(root: Path) -> int | None:
+    """The Raspberry Pi's flags, from the kernel."""
+    texts = (_text(path) for path in sorted(root.glob(_FIRMWARE_ANYWHERE)))
+    return next((value for text in texts if text is not None and (value := parse_throttled(text)) is not None), None)
+
+
+def _asked(timeout_s: float) -> int | None:
+    """The Raspberry Pi's flags, from its own tool, for kernels without the file."""
+    tool = shutil.which("vcgencmd")
     if tool is None:
         return None
     try:
         done = subprocess.run(  # noqa: S603 a fixed program and argument
-            [tool, "get_throttled"], capture_output=True, text=True, timeout=ASK_TIMEOUT_S, check=False
+            [tool, "get_throttled"], capture_output=True, text=True, timeout=timeout_s, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

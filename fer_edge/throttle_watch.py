@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 LOOK_EVERY_S = 30.0
+# Where only a program tells (a Raspberry Pi 5 whose kernel has no file for it); it starts in milliseconds, but frames wait for it.
+ASK_EVERY_S = 300.0
+ASK_TIMEOUT_S = 1.0
 
 
 class ThrottleWatch:
-    """Looks now and then, from the frame loop: reading a few small files of the kernel, never asking a program."""
+    """Looks now and then, from the frame loop: reading a few small files of the kernel, seldom asking a program, and that one never again once it gave no answer."""
 
     def __init__(
         self, warn: Callable[[str], None], *, root: Path = Path("/"), clock: Callable[[], float] = time.monotonic
@@ -25,6 +28,7 @@ class ThrottleWatch:
         self._warn = warn
         self._root = root
         self._clock = clock
+        self._ask = True
         self._due_s: float | None = clock() + LOOK_EVERY_S
 
     def look(self) -> None:
@@ -32,10 +36,12 @@ class ThrottleWatch:
         now_s = self._clock()
         if self._due_s is None or now_s < self._due_s:
             return
-        from fer_edge.throttle import read_throttling
+        from fer_edge.throttle import ASKED, read_throttling
 
-        found = read_throttling(self._root, ask=False)
-        self._due_s = now_s + LOOK_EVERY_S if found.known and not found.now else None
+        found = read_throttling(self._root, ask=self._ask, timeout_s=ASK_TIMEOUT_S)
+        self._ask = found.source == ASKED
+        next_s = now_s + (ASK_EVERY_S if self._ask else LOOK_EVERY_S)
+        self._due_s = next_s if found.known and not found.now else None
         if found.now:
             self._warn(
                 f"This machine slows itself down: {', '.join(found.now)}. Frames take longer; look at its power supply and "

@@ -3,6 +3,7 @@
 import pytest
 
 from fer_edge.throttle import (
+    ASKED,
     FIRMWARE,
     Throttling,
     decode_throttled,
@@ -39,6 +40,9 @@ def test_both_spellings_are_read(text, value):
     assert parse_throttled(text) == value
 
 
+PI_5 = "sys/devices/platform/soc@107c000000/soc@107c000000:firmware/get_throttled"
+
+
 def put(root, name, text):
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,11 +55,26 @@ def test_machine_that_does_not_tell_is_unknown_not_fine(tmp_path):
     assert found.now == ()
 
 
-def test_board_tells_now_and_since_boot_apart(tmp_path):
-    put(tmp_path, FIRMWARE, "50005")
+@pytest.mark.parametrize("node", [FIRMWARE, PI_5])
+def test_board_tells_now_and_since_boot_apart(tmp_path, node):
+    put(tmp_path, node, "50005")
     found = read_throttling(tmp_path)
     assert found.now == ("under-voltage", "throttled")
     assert found.counted == ("under-voltage since boot", "throttled since boot")
+
+
+@pytest.mark.skipif(
+    read_throttling(ask=False).source == "get_throttled", reason="the kernel of this board tells itself"
+)
+def test_board_without_the_file_is_asked_through_its_tool(tmp_path, monkeypatch):
+    (tmp_path / "vcgencmd").write_text("#!/bin/sh\necho throttled=0x50005\n")
+    (tmp_path / "vcgencmd").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert read_throttling().source == ASKED
+    assert read_throttling().now == ("under-voltage", "throttled")
+    assert read_throttling(ask=False).source != ASKED
+    (tmp_path / "vcgencmd").write_text("#!/bin/sh\nexec sleep 60\n")
+    assert read_throttling(timeout_s=0.2).source != ASKED
 
 
 def test_cooling_of_the_processor_counts_and_a_fan_does_not(tmp_path):

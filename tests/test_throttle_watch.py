@@ -2,8 +2,8 @@
 
 import pytest
 
-from fer_edge.throttle import FIRMWARE
-from fer_edge.throttle_watch import LOOK_EVERY_S, ThrottleWatch
+from fer_edge.throttle import FIRMWARE, read_throttling
+from fer_edge.throttle_watch import ASK_EVERY_S, LOOK_EVERY_S, ThrottleWatch
 
 
 @pytest.fixture
@@ -50,3 +50,31 @@ def test_machine_that_does_not_tell_is_not_asked_again(tmp_path):
     now[0] += LOOK_EVERY_S
     watch.look()
     assert said == []
+
+
+@pytest.mark.skipif(
+    read_throttling(ask=False).source == "get_throttled", reason="the kernel of this board tells itself"
+)
+def test_board_that_only_its_tool_knows_is_asked_seldom_and_no_more_once_it_fails(tmp_path, monkeypatch):
+    tool, calls = tmp_path / "vcgencmd", tmp_path / "calls"
+    tool.write_text(f"#!/bin/sh\necho >> {calls}\ncat {tmp_path}/answer\n")
+    tool.chmod(0o755)
+    (tmp_path / "answer").write_text("throttled=0x0\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    def run(*moments):
+        """What is said, and how often the tool was asked, when the frame loop looks at these moments."""
+        now, said = [0.0], []
+        calls.write_text("")
+        watch = ThrottleWatch(said.append, clock=lambda: now[0])
+        for now[0] in moments:
+            watch.look()
+        return said, len(calls.read_text())
+
+    assert run(LOOK_EVERY_S, 2 * LOOK_EVERY_S, 3 * LOOK_EVERY_S, LOOK_EVERY_S + ASK_EVERY_S) == ([], 2)
+    (tmp_path / "answer").write_text("throttled=0x50005\n")
+    said, asked = run(LOOK_EVERY_S, LOOK_EVERY_S + ASK_EVERY_S)
+    assert "under-voltage, throttled" in said[0]
+    assert asked == 1
+    (tmp_path / "answer").unlink()
+    assert run(*(number * ASK_EVERY_S for number in range(1, 5)))[1] == 1
