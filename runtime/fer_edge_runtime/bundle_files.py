@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 import zipfile
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fer_edge_runtime.errors import BundleError
-from fer_edge_runtime.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, SIGNATURE_NAME, parse_manifest
+from fer_edge_runtime.manifest import MANIFEST_NAME, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, SIGNATURE_NAME, parse_manifest
 from fer_edge_runtime.shipped import no_such_bundle, shipped_digest, shipped_folder
 
 if TYPE_CHECKING:
@@ -183,9 +184,18 @@ class BundleZip:
 
 
 def check_members(archive: zipfile.ZipFile, name: str) -> None:
-    """No two members of one name, nothing but the two compressions that everybody writes."""
+    """Plain files of sound size under plain names, no two alike, nothing but the two compressions that everybody writes."""
     names = [member.filename.casefold() for member in archive.infolist()]
     if len(set(names)) != len(names):
         raise BundleError(f"{name} holds two members with the same name.")
-    if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in archive.infolist()):
-        raise BundleError(f"{name} holds a member that is not stored or deflated.")
+    for member in archive.infolist():
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(f"{name} holds a member that is not stored or deflated.")
+        if {"\0", "\\"} & set(member.orig_filename):
+            raise BundleError(f"{name} holds {member.orig_filename!r}, which is no plain file name.")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise BundleError(f"{name}: {member.filename} is a link; a bundle holds plain files only.")
+        if member.file_size > MAX_FILE_BYTES:
+            raise BundleError(
+                f"{name}: {member.filename} claims {member.file_size} bytes; at most {MAX_FILE_BYTES} are read."
+            )

@@ -4,6 +4,8 @@ import io
 import json
 import os
 import shutil
+import stat
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -181,6 +183,54 @@ def test_zip_with_two_members_of_one_name_is_refused(copy, tmp_path):
         archive.writestr(MODEL, b"other")
     with pytest.raises(BundleError, match="two members"):
         load_bundle(target)
+
+
+def member(name: str, *, link=False) -> zipfile.ZipInfo:
+    found = zipfile.ZipInfo("name")
+    found.filename = found.orig_filename = name
+    found.external_attr = ((stat.S_IFLNK if link else stat.S_IFREG) | 0o644) << 16
+    return found
+
+
+@pytest.mark.parametrize(
+    ("extra", "content", "words"),
+    [
+        (member("README.md", link=True), b"/etc/passwd", "README.md is a link"),
+        (member("notes.txt", link=True), b"../notes.txt", "notes.txt is a link"),  # also one that nobody asks for
+        (member("readme.MD"), b"other", "two members with the same name"),
+        (member("README.md\0.txt"), b"other", "no plain file name"),
+        (member("..\\README.md"), b"other", "no plain file name"),
+    ],
+    ids=["link", "stray link", "case", "NUL", "backslash"],
+)
+def test_zip_with_a_hostile_member_is_refused_and_nothing_is_unpacked(copy, tmp_path, extra, content, words):
+    (copy / extra.filename.split("\0")[0]).unlink(missing_ok=True)  # it stands in its place
+    target = zipped(copy, tmp_path / "hostile.zip")
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr(extra, content)
+    before = sorted(tmp_path.rglob("*"))
+
+    with pytest.raises(BundleError, match=words):
+        load_bundle(target)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_zip_member_that_claims_ten_gigabytes_is_refused_in_little_memory(copy, tmp_path, method):
+    target = tmp_path / "huge.zip"
+    with zipfile.ZipFile(target, "w", method) as archive:
+        for file in sorted(copy.iterdir()):
+            archive.write(file, file.name)
+        huge = archive.getinfo(MODEL)
+        huge.file_size = 10_000_000_000  # what the directory at the end says, written on closing
+        huge.compress_size = huge.file_size if method == zipfile.ZIP_STORED else huge.compress_size
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=f"{MODEL} claims 10000000000 bytes"):
+            load_bundle(target)
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_golden_vectors_with_pickles_are_refused(copy):
