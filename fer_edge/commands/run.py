@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
@@ -148,7 +149,7 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
         with open_sinks(
             labels=recognizer.labels, kind=source.kind, total=source.total, fps=source.fps, json=options.json,
             csv=options.csv, save=options.save, show=options.show, serve=options.serve,
-            health=source.health, mqtt=options.mqtt, stop=stop, say=console.warn, anonymize=options.anonymize,
+            health=source.health, mqtt=patient(options.mqtt, options.live.wait or notifier is not None), stop=stop, say=console.warn, anonymize=options.anonymize,
             rotation=options.rotation,
         ) as sinks:  # fmt: skip
             loaded()
@@ -203,6 +204,12 @@ def mqtt_options(url: str | None, **others: Any) -> MqttOptions | None:
     options = MqttOptions(address_of(url, "mqtt"), version=__version__, **others)
     parse_broker(options)
     return options
+
+
+def patient(options: MqttOptions | None, wait: bool) -> MqttOptions | None:
+    """A run that waits for its camera, or that a service manager started, also waits for its broker: after a power cut all of
+    them start together."""
+    return None if options is None else replace(options, patient=wait)
 
 
 def _what_to_look_at(options: RunOptions) -> str:

@@ -13,6 +13,8 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,9 @@ needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="openssl is not insta
 def failed_handshakes():
     """paho leaves the socket of a failed handshake to the garbage collector, whose warning would fail whichever test runs then."""
     yield
+    for thread in threading.enumerate():
+        if thread.name.startswith(("paho-mqtt", "mqtt end")):
+            thread.join(WAIT_S)
     gc.collect()
 
 
@@ -176,8 +181,29 @@ def fer_edge(*arguments, **variables):
     )  # fmt: skip
 
 
-def start(*arguments):
-    return subprocess.Popen([FER_EDGE, "run", *map(str, arguments)], stderr=subprocess.PIPE, text=True)
+def start(*arguments, **variables):
+    environment = {**os.environ, **variables}
+    return subprocess.Popen([FER_EDGE, "run", *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@contextmanager
+def running(*arguments, **variables):
+    """A run that does not outlive the test."""
+    process = start(*arguments, **variables)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait(WAIT_S)
+        process.stderr.close()
+
+
+def line_with(process, text):
+    """Read stderr up to a line that holds a text."""
+    for line in process.stderr:
+        if text in line:
+            return line
+    return pytest.fail(f"it ended without saying {text!r}")
 
 
 def one_sentence(done):
@@ -494,6 +520,82 @@ def test_broker_that_comes_late_is_waited_for(open_broker):
         watcher.wait("late/status", "offline")
 
 
+@needs_broker
+def test_run_that_waits_for_its_source_also_waits_for_its_broker(open_broker, tmp_path):
+    """As after a power cut, when device and broker start together."""
+    open_broker.kill()
+    url = open_broker.url.replace("://", f"://camera:{SECRET_IN_URL}@")
+    with running("--source", "/dev/no-such-camera", "--wait-for-source", "-q", "--mqtt", f"{url}/hall") as process:
+        away = line_with(process, "MQTT: ")
+        assert "cannot be reached yet: Connection refused; trying again" in away
+        assert "hun" not in away
+        assert process.poll() is None
+        open_broker.start()
+        with Watcher(open_broker) as watcher:
+            watcher.wait("hall/status", "online")
+            assert "is there after" in line_with(process, "MQTT: ")
+            process.send_signal(signal.SIGTERM)
+            watcher.wait("hall/status", "offline")
+        assert process.wait(WAIT_S) == 0
+        assert process.stderr.read().count("MQTT") == 0
+
+
+@needs_broker
+def test_service_of_any_source_waits_for_its_broker_and_delivers_what_it_kept(open_broker, tmp_path):
+    open_broker.kill()
+    out = tmp_path / "out.jsonl"
+    arguments = [
+        "--source",
+        "test-pattern",
+        "-q",
+        "--json",
+        out,
+        "--mqtt",
+        f"{open_broker.url}/hall",
+        "--mqtt-every-frame",
+    ]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(WAIT_S)
+        with running(*arguments, NOTIFY_SOCKET=str(tmp_path / "notify")) as process:
+            assert "cannot be reached yet" in line_with(process, "MQTT: ")
+            assert b"READY=1" in manager.recv(4096)  # frames come although the broker does not
+            open_broker.start()
+            with Watcher(open_broker) as watcher:
+                watcher.wait("hall/faces", times=3)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(WAIT_S) == 0
+
+
+@needs_broker
+def test_patient_run_does_not_wait_for_a_refused_password(guarded_broker):
+    begin_s = time.monotonic()
+    url = guarded_broker.url.replace("://", "://camera:wrong-hun@")
+    done = fer_edge("--source", "/dev/no-such-camera", "--wait-for-source", "--mqtt", url)
+    assert done.returncode == 4, done.stderr
+    assert "refuses the connection: not authorized. Check the user" in one_sentence(done)
+    assert time.monotonic() - begin_s < 9
+
+
+@needs_broker
+def test_broker_that_comes_late_and_refuses_is_said_once(guarded_broker):
+    said, refused = [], threading.Event()
+
+    def say(sentence):
+        said.append(sentence)
+        if "refuses" in sentence:
+            refused.set()
+
+    guarded_broker.kill()
+    options = MqttOptions(guarded_broker.url.replace("://", "://camera:wrong@"), patient=True)
+    with MqttSink(options, labels=LABELS, say=say) as sink:
+        guarded_broker.start()
+        assert refused.wait(WAIT_S)
+        sink.write(FRAME, result_of("happy"))
+    assert ["cannot be reached yet" in said[0], "not authorized" in said[1]] == [True, True]
+    assert len(said) == 2
+
+
 def test_stop_ends_the_waiting_for_a_broker():
     stop = threading.Event()
     stop.set()
@@ -603,6 +705,41 @@ def test_tls_with_a_certificate_of_the_device(tmp_path, certificates):
             MqttSink(MqttOptions(url, ca=ca), labels=LABELS, connect_s=1)
     finally:
         broker.kill()
+
+
+@needs_broker
+@needs_openssl
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("failed_handshakes")
+def test_patient_run_knows_a_clock_that_is_not_set_from_a_wrong_certificate(tmp_path, certificates):
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    ca = certificates / "ca.pem"
+    early = tmp_path / "early"
+    early.mkdir()
+    for name in ("ca.pem", "server.key"):
+        shutil.copy(certificates / name, early)
+    known = x509.load_pem_x509_certificate((certificates / "server.pem").read_bytes())
+    authority = serialization.load_pem_private_key((certificates / "ca.key").read_bytes(), None)
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(
+        known.issuer, known.subject, known.public_key(), x509.random_serial_number(),
+        now + timedelta(days=1), now + timedelta(days=2), list(known.extensions),
+    )  # fmt: skip
+    certificate = builder.sign(authority, hashes.SHA256())
+    (early / "server.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    said = []
+    broker = Mosquitto(tmp_path, *tls_lines(early))
+    url = broker.url.replace("mqtt://", "mqtts://")
+    try:
+        MqttSink(MqttOptions(url, ca=ca, patient=True), labels=LABELS, say=said.append).close()
+        with pytest.raises(DeviceError, match="cannot be used: its certificate is not trusted"):
+            MqttSink(MqttOptions(url, patient=True), labels=LABELS)
+    finally:
+        broker.kill()
+    assert len(said) == 1
+    assert "not yet valid). Is the clock of this machine right; trying again" in said[0]
 
 
 @needs_openssl

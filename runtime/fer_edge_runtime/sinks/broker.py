@@ -37,6 +37,7 @@ class MqttOptions:
         every_frame: also send the JSON Lines record of every frame.
         discovery: tell Home Assistant what there is.
         version: of the program, for Home Assistant.
+        patient: a broker that is away at the start is waited for while the run goes on, instead of being an error.
     """
 
     url: str = field(repr=False)
@@ -47,6 +48,7 @@ class MqttOptions:
     every_frame: bool = False
     discovery: bool = True
     version: str = ""
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class MqttSink(Sink):
 
         Raises:
             ConfigError: an option cannot be used; MissingPackageError: paho-mqtt is not installed.
-            DeviceError: the broker cannot be reached or refuses.
+            DeviceError: the broker refuses, or cannot be reached and is not waited for.
         """
         self._broker = parse_broker(options)
         self._topic = self._broker.prefix
@@ -72,7 +72,7 @@ class MqttSink(Sink):
             farewell=Message(status, "offline", retain=True),
             say=say or (lambda _sentence: None),
         )
-        self._publisher.connect(stop or threading.Event(), timeout_s=connect_s)
+        self._publisher.connect(stop or threading.Event(), timeout_s=connect_s, patient=options.patient)
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Queue what is due."""

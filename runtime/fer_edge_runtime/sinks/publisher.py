@@ -27,6 +27,9 @@ _ATTEMPT_S = 5.0
 _KEEPALIVE_S = 20
 _LONGEST_PAUSE_S = 30
 _UNCONFIRMED = 20
+_ADVICE = "Check host and port, that the broker runs, and whether it wants TLS (mqtts://)."
+# OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID: a board without a clock of its own, before the network has told it the time.
+_NOT_YET_VALID = 9
 _HOPELESS = ("Bad user name or password", "Not authorized", "Client identifier not valid")
 
 
@@ -78,6 +81,8 @@ class Publisher:
         self._unconfirmed = 0
         self._greeted: set[int] = set()
         self._lost_s: float | None = None
+        self._met = False
+        self._failed = False
         self._reason = "no answer"
         self._hopeless = False
         self._refusal_told = False
@@ -97,8 +102,14 @@ class Publisher:
         self._client.on_publish = self._on_publish
         self._sender = threading.Thread(target=self._send, name="mqtt sender", daemon=True)
 
-    def connect(self, stop: threading.Event, *, timeout_s: float = CONNECT_S) -> None:
+    def connect(self, stop: threading.Event, *, timeout_s: float = CONNECT_S, patient: bool = False) -> None:
         """Connect, and try again for a while; returns without a connection when ``stop`` is set.
+
+        Args:
+            stop: ends the waiting.
+            timeout_s: how long the broker may be away.
+            patient: a broker that is away is said, and tried again for as long as the run lasts; only one that answers with a
+                lasting no is an error.
 
         Raises:
             DeviceError: the broker cannot be reached in time, or refuses.
@@ -109,16 +120,25 @@ class Publisher:
         deadline_s = time.monotonic() + timeout_s
         with self._changed:
             while not (self._connected or self._hopeless or stop.is_set()) and time.monotonic() < deadline_s:
+                if patient and self._failed:
+                    break
                 self._changed.wait(0.1)
             if self._connected or stop.is_set():
                 return
             reason, hopeless = self._reason, self._hopeless
+            if patient and not hopeless:
+                self._lost_s = time.monotonic()
+        if patient and not hopeless:
+            self._tell(
+                f"MQTT: {self._broker.address} cannot be reached yet: {reason}; trying again. The last {QUEUE_SIZE} messages "
+                f"are kept. {_ADVICE}"
+            )
+            return
         self.close()
         if hopeless:
             raise DeviceError(f"{self._broker.address}: the MQTT broker cannot be used: {reason}.")
         raise DeviceError(
-            f"{self._broker.address}: the MQTT broker cannot be reached within {timeout_s:g} s: {reason}. Check host and "
-            "port, that the broker runs, and whether it wants TLS (mqtts://)."
+            f"{self._broker.address}: the MQTT broker cannot be reached within {timeout_s:g} s: {reason}. {_ADVICE}"
         )
 
     def put(self, message: Message) -> None:
@@ -186,36 +206,49 @@ class Publisher:
             # At most once each: an outage in between is answered by another greeting.
             self._greeted = {self._publish(message, qos=0) for message in self._greeting}
             lost_s, self._lost_s = self._lost_s, None
+            met, self._met = self._met, True
             self._refusal_told = False
             self._connected = True
             self._changed.notify_all()
         if lost_s is not None:
-            self._tell(f"MQTT: {self._broker.address} is back after {time.monotonic() - lost_s:.0f} s.")
+            where = "back" if met else "there"
+            self._tell(f"MQTT: {self._broker.address} is {where} after {time.monotonic() - lost_s:.0f} s.")
 
     def _refused(self, reason: str) -> None:
         """The broker answers, but with a no."""
         remedy = ""
         if reason in _HOPELESS:
             remedy = " Check the user in the address, the password, and what the broker allows this user"
+        sentence = f"it refuses the connection: {reason[:1].lower()}{reason[1:]}.{remedy}".rstrip(".")
+        self._turned_away(sentence, lasting=reason in _HOPELESS)
+
+    def _turned_away(self, reason: str, *, lasting: bool) -> None:
+        """The broker is there, but will not have us; said once an outage."""
         with self._changed:
-            self._reason = f"it refuses the connection: {reason[:1].lower()}{reason[1:]}.{remedy}".rstrip(".")
-            self._hopeless = reason in _HOPELESS
+            self._reason, self._hopeless, self._failed = reason, lasting, True
             news = self._lost_s is not None and not self._refusal_told
             self._refusal_told = True
             self._changed.notify_all()
         if news:
-            self._tell(f"MQTT: {self._broker.address}: {self._reason}; trying again.")
+            self._tell(f"MQTT: {self._broker.address}: {reason}; trying again.")
 
     def _on_connect_fail(self, _client: Any, _data: Any) -> None:
         error = sys.exception()  # paho calls from the handler of the error and does not pass it on
+        if isinstance(error, ssl.SSLCertVerificationError):
+            early = error.verify_code == _NOT_YET_VALID
+            self._turned_away(
+                f"its certificate is not trusted ({error.verify_message.rstrip('.')}). "
+                + (
+                    "Is the clock of this machine right"
+                    if early
+                    else "Name the host as the certificate does, and give --mqtt-ca FILE for a private authority"
+                ),
+                lasting=not early,
+            )
+            return
         with self._changed:
-            if isinstance(error, ssl.SSLCertVerificationError):
-                self._hopeless = True
-                self._reason = (
-                    f"its certificate is not trusted ({error.verify_message.rstrip('.')}). Name the host as the "
-                    "certificate does, and give --mqtt-ca FILE for a private authority"
-                )
-            elif isinstance(error, ssl.SSLError):
+            self._failed = True
+            if isinstance(error, ssl.SSLError):
                 self._reason = f"TLS failed ({error.reason or error.strerror})"
             elif isinstance(error, OSError):
                 self._reason = (error.strerror or str(error) or "no answer").rstrip(".")
@@ -227,6 +260,7 @@ class Publisher:
             if lost:
                 self._lost_s = time.monotonic()
             elif self._reason == "no answer":
+                self._failed = True
                 self._reason = "it closes the connection without an answer"
             self._connected = False
             self._greeted.clear()
