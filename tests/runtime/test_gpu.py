@@ -95,6 +95,56 @@ def test_without_a_card_auto_is_the_cpu_and_starts_no_process(tmp_path):
     assert done.stdout.startswith("(None, ('CPU: no GPU was found")
 
 
+CUDA_MACHINE = """
+import json, pathlib, sys
+root, fake = map(pathlib.Path, sys.argv[1:3])
+(root / "dev").mkdir(parents=True)
+(root / "dev/nvidia0").touch()
+(fake / "onnxruntime/capi").mkdir(parents=True)
+(fake / "onnxruntime/capi/libonnxruntime_providers_cuda.so").touch()
+(fake / "onnxruntime/__init__.py").write_text("raise SystemExit('imported')")
+sys.path.insert(0, str(fake))
+from fer_edge_runtime.bundle import load_bundle
+from fer_edge_runtime.engines.device import faster_device
+from fer_edge_runtime.engines.trial import Trial
+from fer_edge_runtime.engines.verdicts import remember, verdict_key
+bundle = load_bundle("default")
+found = Trial(artefact="model.int8.onnx", adapter="Big GPU", gpu_ms=float(sys.argv[3]), cpu_ms=2.0)
+remember(verdict_key(bundle, "onnx", 1, against="tflite"), found)
+artefact, reasons = faster_device(bundle, "tflite", 1, others=["onnx"], root=root)
+print(json.dumps([artefact and artefact.path, *reasons]))
+assert "onnxruntime" not in sys.modules
+"""
+
+
+@pytest.mark.parametrize(
+    ("gpu_ms", "path", "said"),
+    [
+        (0.5, "model.int8.onnx", "ONNX Runtime: GPU, because it is faster: 0.50 ms a face on the GPU Big GPU, 2.00 ms"),
+        (1.9, None, "ONNX Runtime: CPU, because the GPU is not faster"),
+    ],
+)
+def test_cuda_is_considered_where_litert_is_first_choice(tmp_path, gpu_ms, path, said):
+    done = subprocess.run(
+        [sys.executable, "-c", CUDA_MACHINE, tmp_path / "root", tmp_path / "fake", str(gpu_ms)],
+        capture_output=True, text=True, timeout=60, check=False, env=os.environ | {"XDG_CACHE_HOME": str(tmp_path), "FER_EDGE_GPU_PROBE": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found, litert, onnx = json.loads(done.stdout)
+    assert found == path
+    assert litert.startswith("LiteRT: CPU: the Vulkan loader")
+    assert onnx.startswith(said)
+    assert onnx.endswith("(remembered)")
+
+
+@pytest.mark.parametrize("node", ["nothing", "dri/renderD128"])
+def test_without_cuda_nothing_changes(bundle, tmp_path, node):
+    (tmp_path / "dev" / node).parent.mkdir(parents=True)
+    (tmp_path / "dev" / node).touch()
+    usual = faster_device(bundle, "tflite", 1, root=tmp_path)
+    assert faster_device(bundle, "tflite", 1, others=["onnx"], root=tmp_path) == usual
+
+
 # What is decided
 
 
@@ -193,14 +243,16 @@ def test_verdict_is_remembered_under_its_key(tmp_path, key):
     assert recall(key, file.parent) == FAST
 
 
-@pytest.mark.parametrize("part", ["library", "driver", "models", "golden", "threads", "format"])
+@pytest.mark.parametrize("part", ["library", "driver", "models", "golden", "threads", "format", "cpu", "against"])
 def test_verdict_of_another_version_driver_model_or_thread_count_is_ignored(tmp_path, key, part):
     remember(key, FAST, tmp_path)
     assert recall({**key, part: "another"}, tmp_path) is None
 
 
 def test_key_names_version_model_and_threads(bundle, key):
-    assert key["library"][0].startswith("ai-edge-litert 2.")
+    assert key["library"][0].startswith("fer-edge ")
+    assert key["library"][1].startswith("ai-edge-litert 2.")
+    assert verdict_key(bundle, "onnx", 2, against="tflite") != verdict_key(bundle, "onnx", 2)
     assert key["models"] == [bundle.artefact("tflite").sha256]
     assert key["threads"] == 2
 

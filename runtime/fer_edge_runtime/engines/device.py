@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fer_edge_runtime.engines.gpu_parts import missing_for_gpu
+from fer_edge_runtime.engines.gpu_parts import gpu_nodes, missing_for_gpu
 from fer_edge_runtime.errors import DeviceError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _ENGINES = {"tflite": "LiteRT", "onnx": "ONNX Runtime"}
 
 
 def faster_device(
-    bundle: Bundle, format: str, threads: int, *, root: Path = Path("/")
+    bundle: Bundle, format: str, threads: int, *, others: Sequence[str] = (), root: Path = Path("/")
 ) -> tuple[Artefact | None, tuple[str, ...]]:
     """The model to run on the GPU, or None for the CPU, and why.
 
@@ -30,22 +30,29 @@ def faster_device(
         bundle: to run.
         format: of the models that the CPU would run.
         threads: of the CPU.
+        others: formats that may run on the GPU instead, where all that they need is there; the fastest is taken.
         root: where ``dev``, ``usr`` and ``etc`` are.
 
     Raises:
         ConfigError: the variable of the trial holds something unknown.
     """
     missing = missing_for_gpu(format, root=root).all()
-    if missing:
+    usable = [other for other in others if gpu_nodes(root) and not missing_for_gpu(other, root=root).all()]
+    if missing and not usable:
         return None, (f"CPU: {missing[0]}",)
     from fer_edge_runtime.engines.trial import PROBE_VARIABLE, probe_timeout_s
 
     timeout_s = probe_timeout_s()
     if timeout_s is None:
         return None, (f"CPU: {PROBE_VARIABLE}=off skips the trial of the GPU",)
-    trial, origin = _trial_of(bundle, format, threads, timeout_s, again=False)
-    use, why = verdict(trial)
-    return (_named(bundle, trial) if use else None), (f"{why} ({origin})", *trial.notes)
+    best, reasons = None, [f"{_ENGINES[format]}: CPU: {missing[0]}"] if missing else []
+    for tried in [*([] if missing else [format]), *usable]:
+        trial, origin = _trial_of(bundle, tried, threads, timeout_s, against=format, again=False)
+        use, why = verdict(trial)
+        reasons += [f"{f'{_ENGINES[tried]}: ' if usable else ''}{why} ({origin})", *trial.notes]
+        if use and (best is None or trial.gpu_ms < best.gpu_ms):
+            best = trial
+    return (_named(bundle, best) if best else None), tuple(reasons)
 
 
 def verdict(trial: Trial) -> tuple[bool, str]:
@@ -83,7 +90,7 @@ def gpu_artefact(bundle: Bundle, formats: Sequence[str], threads: int) -> tuple[
             continue
         if timeout_s is None:
             return bundle.artefact(format), (f"GPU asked for; not tried before ({PROBE_VARIABLE}=off)",)
-        trial, _ = _trial_of(bundle, format, threads, timeout_s, again=True)
+        trial, _ = _trial_of(bundle, format, threads, timeout_s, against=format, again=True)
         if not trial.problem:
             return _named(bundle, trial), (f"GPU asked for: {trial.kind()}", *trial.notes)
         problems.append(f"{_ENGINES[format]}: {'; '.join([trial.problem.rstrip('.'), *missing.hardware])}")
@@ -92,20 +99,22 @@ def gpu_artefact(bundle: Bundle, formats: Sequence[str], threads: int) -> tuple[
     )
 
 
-def _trial_of(bundle: Bundle, format: str, threads: int, timeout_s: float, *, again: bool) -> tuple[Trial, str]:
+def _trial_of(
+    bundle: Bundle, format: str, threads: int, timeout_s: float, *, against: str, again: bool
+) -> tuple[Trial, str]:
     """The remembered trial or a new one, and which; ``again`` tries anew what is remembered to have failed."""
     import logging
 
     from fer_edge_runtime.engines.trial import run_trial
     from fer_edge_runtime.engines.verdicts import recall, remember, verdict_key
 
-    key = verdict_key(bundle, format, threads)
+    key = verdict_key(bundle, format, threads, against=against)
     known = recall(key)
     if known is not None and not (again and known.problem):
         return known, "remembered; --device gpu tries a failed one again" if known.problem else "remembered"
     # Up to a minute of silence needs a word, and nobody who calls a library has a terminal for certain.
     logging.getLogger(__name__).warning("Trying the GPU once, up to %g s; the verdict is remembered …", timeout_s)
-    trial = run_trial(bundle, format, threads, timeout_s=timeout_s)
+    trial = run_trial(bundle, format, threads, against=against, timeout_s=timeout_s)
     file = remember(key, trial)
     return trial, f"tried now, remembered in {file}" if file else "tried now; the cache folder cannot be written"
 

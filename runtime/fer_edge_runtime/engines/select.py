@@ -44,8 +44,9 @@ def choose(engine: str = "auto", device: str = "auto", threads: int = 0, *, bund
     """Pick the model to run, the device and the number of threads.
 
     Args:
-        engine: one of `ENGINES`; ``auto`` prefers LiteRT.
-        device: one of `DEVICES`; ``auto`` takes the GPU where a trial found it right and faster than the CPU.
+        engine: one of `ENGINES`; ``auto`` prefers LiteRT on the CPU.
+        device: one of `DEVICES`; ``auto`` takes the GPU where a trial found it right and faster than the CPU, with engine
+            ``auto`` the faster of LiteRT's and ONNX Runtime's.
         threads: 0 leaves one core to the camera and takes at most four.
         bundle: to run.
 
@@ -73,7 +74,8 @@ def choose(engine: str = "auto", device: str = "auto", threads: int = 0, *, bund
     usual = bundle.artefact(wanted)
     if device == "cpu":
         return Choice(usual, threads, (why, "CPU asked for"))
-    found, reasons = faster_device(bundle, wanted, threads)
+    others = [format for format in formats if format != wanted] if engine == "auto" else []
+    found, reasons = faster_device(bundle, wanted, threads, others=others)
     return Choice(found or usual, threads, (why, *reasons), "gpu" if found else "cpu")
 
 

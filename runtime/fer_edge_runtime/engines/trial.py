@@ -89,7 +89,13 @@ def probe_timeout_s(environment: Mapping[str, str] = os.environ) -> float | None
 
 
 def run_trial(
-    bundle: Bundle, format: str, threads: int, *, timeout_s: float = TIMEOUT_S, command: Sequence[str] = _WORKER
+    bundle: Bundle,
+    format: str,
+    threads: int,
+    *,
+    against: str = "",
+    timeout_s: float = TIMEOUT_S,
+    command: Sequence[str] = _WORKER,
 ) -> Trial:
     """Open the bundle's models of a format on the GPU, replay the golden vectors, time a face there and on the CPU.
 
@@ -97,6 +103,7 @@ def run_trial(
         bundle: read again from where it came from; files that changed since are refused.
         format: ``tflite`` or ``onnx``.
         threads: of the CPU that it is compared with.
+        against: format of the model that the CPU would run, where it is another.
         timeout_s: after which the process is ended.
         command: the program that does it, given a folder with ``job.json``.
     """
@@ -105,6 +112,7 @@ def run_trial(
 
     job = {
         "bundle": bundle.origin, "sha256": content_of(bundle), "format": format, "threads": threads, "timeout_s": timeout_s,
+        "against": against or format,
     }  # fmt: skip
     try:
         with tempfile.TemporaryDirectory(prefix="fer-edge-gpu-", ignore_cleanup_errors=True) as place:

@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
         bundle = load_bundle(job["bundle"])
         if content_of(bundle) != job["sha256"]:  # a signature may have been required of what was read before
             raise BundleError(f"{job['bundle']} was changed since it was read")
-        trial = _try(bundle, job["format"], job["threads"])
+        trial = _try(bundle, job["format"], job["threads"], bundle.artefact(job["against"]))
     except FerEdgeError as error:
         trial = Trial(problem=str(error))
     (folder / "result.json").write_text(json.dumps(trial._asdict()))
@@ -49,7 +49,7 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def _try(bundle: Bundle, format: str, threads: int) -> Trial:
+def _try(bundle: Bundle, format: str, threads: int, usual: Artefact) -> Trial:
     notes: list[str] = []
     for artefact in bundle.artefacts(format):
         try:
@@ -57,12 +57,11 @@ def _try(bundle: Bundle, format: str, threads: int) -> Trial:
         except FerEdgeError as error:
             notes.append(str(error))
         else:
-            return _measured(bundle, artefact, engine, threads)._replace(notes=tuple(notes))
+            return _measured(bundle, artefact, engine, threads, usual)._replace(notes=tuple(notes))
     return Trial(problem=" ".join(notes))
 
 
-def _measured(bundle: Bundle, artefact: Artefact, engine: Engine, threads: int) -> Trial:
-    usual = bundle.artefact(artefact.format)
+def _measured(bundle: Bundle, artefact: Artefact, engine: Engine, threads: int, usual: Artefact) -> Trial:
     details = engine.describe().details
     adapter, software = str(details["adapter"]), bool(details["software"])
     driver = _cuda_driver() if artefact.format == "onnx" else ""

@@ -22,15 +22,21 @@ if TYPE_CHECKING:
     from fer_edge_runtime.bundle import Bundle
 
 SCHEMA = 1
-_PACKAGES = {"tflite": ("ai-edge-litert",), "onnx": ("onnxruntime-gpu", "onnxruntime")}
+_PACKAGES = {"tflite": ("ai-edge-litert", "tflite-runtime"), "onnx": ("onnxruntime-gpu", "onnxruntime")}
+
+_CPU_LINES = ("model name", "CPU implementer", "CPU part", "Model")
 
 
-def verdict_key(bundle: Bundle, format: str, threads: int) -> dict[str, Any]:
-    """All that a verdict depends on, in plain values."""
+def verdict_key(bundle: Bundle, format: str, threads: int, *, against: str = "") -> dict[str, Any]:
+    """All that a verdict depends on, in plain values; ``against`` as in `fer_edge_runtime.engines.trial.run_trial`."""
+    against = against or format
+    packages = dict.fromkeys(("fer-edge", *_PACKAGES[format], *_PACKAGES[against]))
     return {
         "format": format,
-        "library": [f"{package} {_version(package)}" for package in _PACKAGES[format]],
+        "against": bundle.artefact(against).sha256,
+        "library": [f"{package} {_version(package)}" for package in packages],
         "driver": driver_state(),
+        "cpu": _cpu(),
         "models": [artefact.sha256 for artefact in bundle.artefacts(format)],
         "golden": [bundle.manifest.golden.sha256, bundle.manifest.golden.tolerance],
         "threads": threads,
@@ -80,6 +86,15 @@ def cache_folder() -> Path:
 def _file(key: Mapping[str, Any], folder: Path | None) -> Path:
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     return (folder or cache_folder()) / f"gpu-{digest[:16]}.json"
+
+
+def _cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
+    """The processor that the GPU was compared with, as the kernel names it; a cache folder may be shared or moved with its card."""
+    try:
+        lines = cpuinfo.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    return list(dict.fromkeys(line for line in lines if line.startswith(_CPU_LINES)))
 
 
 def _version(package: str) -> str:
