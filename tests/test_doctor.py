@@ -72,6 +72,19 @@ def test_broken_bundle_fails_with_a_remedy(tmp_path):
     assert speed["status"] == "WARN"
 
 
+def test_bundle_without_the_signature_that_is_required_fails_with_a_remedy(tmp_path, monkeypatch):
+    subprocess.run(
+        [FER_EDGE, "models", "keygen", "--out", tmp_path / "own"], check=True, capture_output=True, timeout=60
+    )
+    monkeypatch.setenv("FER_EDGE_REQUIRE_SIGNATURE", str(tmp_path / "own.pub"))
+    done = doctor("--no-measure", "--json")
+    assert done.returncode == 1
+    checks = {check["id"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["signature"]["status"] == "FAIL"
+    assert "models sign" in checks["signature"]["remedy"]
+    assert all(check["remedy"] for check in checks.values() if check["status"] != "PASS")
+
+
 @pytest.mark.slow
 def test_gpu_is_tried_and_told_to_be_software(software_vulkan):
     gpu = next(check for check in json.loads(doctor("--json").stdout)["checks"] if check["id"] == "gpu")

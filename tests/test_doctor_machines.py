@@ -3,11 +3,13 @@
 import os
 import platform
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from fer_edge.doctor import FAIL, PASS, WARN, Host, run_checks
+from fer_edge.doctor import FAIL, PASS, WARN, Check, Host, run_checks
 from fer_edge.doctor.cameras import CODEC, CSI, METADATA, OTHER, PICTURE, cameras, read_nodes, role_by_capability
 from fer_edge.doctor.memory import memory, read_budget
 from fer_edge.doctor.processor import processor
@@ -272,6 +274,26 @@ def test_no_camera_is_a_note(tmp_path):
     assert check.found == "none found (/dev/video*)"
 
 
+@pytest.mark.parametrize(
+    ("sensor", "webcam", "status", "offered"),
+    [(True, False, PASS, True), (False, False, WARN, False), (False, True, PASS, False)],
+)
+def test_picamera2_without_a_sensor_is_no_camera(tmp_path, monkeypatch, sensor, webcam, status, offered):
+    put(tmp_path, "modules/picamera2/__init__.py", "")
+    monkeypatch.syspath_prepend(tmp_path / "modules")
+    host = board(tmp_path)
+    node(tmp_path, 10, "bcm2835-codec-decode")
+    if sensor:
+        node(tmp_path, 0, "unicam-image")
+    if webcam:
+        node(tmp_path, 1, "HD Webcam")
+    check = by_id(cameras(host))["cameras"]
+    assert check.status == status
+    assert ("picamera2:0" in check.found) is offered
+    assert ("no CSI sensor was found" in check.found) is not offered
+    assert ("ribbon cable" in check.remedy) is (status == WARN)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open everything")
 def test_camera_that_this_user_may_not_open(tmp_path):
     host = computer(tmp_path, "avx2")
@@ -325,6 +347,21 @@ def test_a_check_that_breaks_is_a_finding(tmp_path):
     check = by_id(run_checks(measure=False, host=host))["memory"]
     assert check.status == FAIL
     assert "the check broke: ValueError" in check.found
+
+
+def test_no_problem_comes_without_a_remedy():
+    with pytest.raises(ValueError, match="FAIL without a remedy"):
+        Check("id", FAIL, "something is wrong")
+
+
+def test_numpy_that_is_not_there_fails():
+    code = (
+        "import sys; sys.modules['numpy'] = None\n"
+        "from fer_edge.doctor.libraries import libraries\n"
+        "check = next(libraries())\nprint(check.id, check.status, check.remedy)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "numpy FAIL pip install --force-reinstall numpy\n", done.stderr
 
 
 def test_nothing_of_the_made_up_machine_is_written(tmp_path):

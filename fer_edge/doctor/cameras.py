@@ -59,17 +59,20 @@ def cameras(host: Host) -> Iterator[Check]:
 
 
 def _overview(host: Host, nodes: list[Node], found: list[Node], *, picamera: bool) -> Check:
-    names = [node.stable for node in found] + (["picamera2 (picamera2:0)"] if picamera else [])
+    csi = any(node.role == CSI for node in nodes)  # the driver makes one for a sensor that it found on the ribbon cable
+    names = [node.stable for node in found] + (["picamera2 (picamera2:0)"] if picamera and csi else [])
     rest = [f"{node.path} ({node.role})" for node in nodes if node.role != PICTURE]
     said = ", ".join(names) or ("none found" if rest else "none found (/dev/video*)")
     said += f"; not cameras: {', '.join(rest)}" if rest else ""
-    values = {"nodes": [node._asdict() for node in nodes], "picamera2": picamera}
-    csi = any(node.role == CSI for node in nodes)
+    said += "; picamera2 is installed, but no CSI sensor was found" if picamera and not csi else ""
+    values = {"nodes": [node._asdict() for node in nodes], "picamera2": picamera, "csi": csi}
     if (csi or (host.is_pi() and not found)) and not picamera:
         remedy = "For a CSI camera: sudo apt install python3-picamera2, make the environment with --system-site-packages, use --camera picamera2:0."
         return Check("cameras", WARN, said, remedy, values)
     if not names:
         remedy = "Plug one in, or use --source FILE, an rtsp:// address or --source demo."
+        if picamera:
+            remedy = f"Switch the board off, push the ribbon cable in; rpicam-hello --list-cameras must list the sensor. Or: {remedy}"
         return Check("cameras", WARN, said, remedy, values)
     return Check("cameras", PASS, said, "", values)
 

@@ -31,6 +31,11 @@ class Check:
     remedy: str = ""
     values: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Nobody is left alone with a problem."""
+        if self.status != PASS and not self.remedy:
+            raise ValueError(f"{self.id}: {self.status} without a remedy: {self.found}")
+
 
 @dataclass(frozen=True, slots=True)
 class Host:

@@ -37,7 +37,7 @@ RUNNERS = (
 
 def libraries() -> Iterator[Check]:
     """numpy, and the engines with what they can run models on."""
-    yield Check("numpy", PASS, _version("numpy") or "missing")
+    yield _numpy()
     checks = [check for check in map(_runner, RUNNERS) if check]
     yield from checks
     if not any(check.values.get("delegates") for check in checks):
@@ -47,6 +47,14 @@ def libraries() -> Iterator[Check]:
             "no library that runs a model is installed and works",
             "pip install ai-edge-litert, or 'fer-edge[onnx]', or 'fer-edge[tflite-runtime]'.",
         )
+
+
+def _numpy() -> Check:
+    try:
+        import numpy as np
+    except Exception as error:
+        return Check("numpy", FAIL, f"cannot be imported: {error}", "pip install --force-reinstall numpy")
+    return Check("numpy", PASS, np.__version__)
 
 
 def _runner(library: Library) -> Check | None:

@@ -64,7 +64,7 @@ def _golden(path: str, faces: int, info: EngineInfo) -> Check:
 def _signature(model: str) -> Check | None:
     """Nothing where a run would not ask for one."""
     from fer_edge_runtime.bundle_files import open_files, read_manifest
-    from fer_edge_runtime.keys import required_key
+    from fer_edge_runtime.keys import REQUIRE_VARIABLE, required_key
 
     try:
         key = required_key()
@@ -72,7 +72,10 @@ def _signature(model: str) -> Check | None:
             return None
         read_manifest(open_files(model), key)
     except FerEdgeError as error:
-        return Check("signature", FAIL, str(error))
+        remedy = (
+            f"Sign the bundle with that key (fer-edge models sign), or have {REQUIRE_VARIABLE} name another or none."
+        )
+        return Check("signature", FAIL, str(error), remedy)
     return Check("signature", PASS, f"signed with key {key.id} ({key.origin})")
 
 
