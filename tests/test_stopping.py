@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import cv2
@@ -39,9 +40,8 @@ def start():
 
         def go(*arguments, **options):
             streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-            process = subprocess.Popen(
-                [FER_EDGE, "run", *map(str, arguments)], preexec_fn=hear_interrupts, text=True, **{**streams, **options}
-            )
+            streams = {**streams, "preexec_fn": hear_interrupts, **options}
+            process = subprocess.Popen([FER_EDGE, "run", *map(str, arguments)], text=True, **streams)
             stack.enter_context(process)
             stack.callback(process.kill)
             return process
@@ -273,6 +273,40 @@ def test_disk_that_fills_up_is_one_sentence_and_leaves_whole_lines(tmp_path, out
         content = left[f"{name}.part"].read_bytes()
         assert 3000 < len(content) <= 4096
         assert content.endswith(b"\n")
+
+
+def test_live_run_goes_on_without_the_output_whose_disk_is_full(start, tmp_path):
+    process = start(*ENDLESS, "--json", "out.jsonl", "--serve", "127.0.0.1:0", cwd=tmp_path, preexec_fn=limited)
+    url = line_with(process, "Live page: ").split()[2]
+
+    def metric(name):
+        with urllib.request.urlopen(f"{url}metrics", timeout=10) as answer:  # noqa: S310
+            lines = [line.split() for line in answer.read().decode().splitlines()]
+        return next(float(line[1]) for line in lines if line[0] == name)
+
+    said = line_with(process, "out.jsonl")
+    assert "is in out.jsonl.part. The run goes on without it; it will end with exit code 8." in said
+    assert metric("fer_edge_output_failures_total") == 1
+    frames = metric("fer_edge_frames_total")
+    wait_until(lambda: metric("fer_edge_frames_total") > frames + 5)
+    for stage in ("read", "detect", "draw", "write"):
+        assert metric(f'fer_edge_stage_seconds_count{{stage="{stage}"}}') > 5
+    process.send_signal(signal.SIGTERM)
+    words = process.communicate(timeout=30)[1]
+    assert process.returncode == 8
+    assert "Outputs failed 1 time; the run went on without them." in words
+    assert "Written: out.jsonl" not in words
+    assert words.splitlines()[-1].startswith("fer-edge: out.jsonl: cannot be written")
+    assert records(tmp_path / "out.jsonl.part")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.part"]
+
+
+def test_live_run_ends_when_its_last_output_fails(start, tmp_path):
+    process = start(*ENDLESS, "-q", "--json", "out.jsonl", cwd=tmp_path, preexec_fn=limited)
+    words = process.communicate(timeout=60)[1]
+    assert process.returncode == 8
+    assert len(words.splitlines()) == 1
+    assert records(tmp_path / "out.jsonl.part")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

@@ -172,6 +172,8 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
             places = sinks.describe()
     for line in summary_lines(source, summary, places):
         console.say(line)
+    if sinks.first_error is not None:
+        raise sinks.first_error
 
 
 def serve_options(address: str | None, **others: Path | None) -> PageOptions | None:
@@ -291,6 +293,10 @@ def summary_lines(source: Source, summary: Summary, places: list[str]) -> list[s
             )
     if summary.source is not None and (troubles := _troubles(summary.source)):
         lines.append(f"{source.name}: {troubles}.")
+    if summary.output_failures:
+        lines.append(
+            f"Outputs failed {summary.output_failures} time{'s' * (summary.output_failures != 1)}; the run went on without them."
+        )
     lines += [f"Could not be read: {problem}" for problem in source.problems]
     lines += [f"Written: {place}" for place in places]
     return lines

@@ -33,6 +33,7 @@ class Summary:
         tracks: identities seen.
         stages_ms: stage -> median milliseconds over the last 1000 frames.
         source: how the source was doing at the end: stalls, reconnects and other counters.
+        output_failures: times that an output failed and the others went on without it.
         ended: why the loop ended: ``source ended``, ``stopped``, ``frame limit`` or ``reader gone``.
     """
 
@@ -44,6 +45,7 @@ class Summary:
     tracks: int = 0
     stages_ms: Mapping[str, float] = field(default_factory=dict)
     source: SourceHealth | None = None
+    output_failures: int = 0
     ended: str = "source ended"
 
 
@@ -65,7 +67,7 @@ def run_loop(
         clock: seconds, monotonic.
 
     Raises:
-        SourceError: the source failed; OutputError: a sink did.
+        SourceError: the source failed; OutputError: a sink did, and the others cannot go on without it.
     """
     summary = Summary()
     stages: dict[str, deque[float]] = {}
@@ -91,7 +93,9 @@ def run_loop(
             summary.ended = "stopped" if stop.is_set() else "reader gone"
             break
         write_ms = (written - before_sinks) * 1e3 - sinks.draw_ms
-        costs = {"read": (received - asked) * 1e3, **result.stages_ms, "draw": sinks.draw_ms, "write": write_ms}
+        read_ms = (received - asked) * 1e3
+        sinks.took({"read": read_ms, "draw": sinks.draw_ms, "write": write_ms})
+        costs = {"read": read_ms, **result.stages_ms, "draw": sinks.draw_ms, "write": write_ms}
         for name, cost_ms in costs.items():
             stages.setdefault(name, deque(maxlen=STAGE_WINDOW)).append(cost_ms)
         summary.frames += 1
@@ -104,6 +108,7 @@ def run_loop(
     summary.tracks = highest_track
     summary.dropped = source.dropped
     summary.source = source.health()
+    summary.output_failures = sinks.failures
     summary.stages_ms = {name: _median(costs_ms) for name, costs_ms in stages.items()}
     return summary
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,8 +22,10 @@ import numpy as np
 import pytest
 
 from fer_edge_runtime.errors import ConfigError, DeviceError, OutputError
+from fer_edge_runtime.sinks import open_sinks
 from fer_edge_runtime.sinks.broker import MqttOptions, parse_broker
 from fer_edge_runtime.sinks.mqtt import STATE_EVERY_S, STATE_GAP_S, MqttSink, state_record
+from fer_edge_runtime.sinks.page import PageOptions
 from fer_edge_runtime.sinks.publisher import QUEUE_SIZE
 from fer_edge_runtime.types import Face, Frame, FrameResult
 
@@ -471,6 +474,32 @@ def test_broker_that_hangs_costs_the_oldest_messages_and_no_time(open_broker):
     delivered, dropped = map(int, re.search(r"\((\d+) messages, (\d+) dropped\)", sink.describe()).groups())
     assert delivered + dropped == frames + 2  # and the first frame with its state
     assert dropped >= frames - QUEUE_SIZE
+
+
+@needs_broker
+def test_metrics_of_the_page_count_messages(open_broker):
+    told = threading.Event()
+    options = MqttOptions(open_broker.url, every_frame=True, discovery=False)
+    with open_sinks(
+        labels=LABELS, kind="live", serve=PageOptions(port=0), mqtt=options, say=lambda _: told.set()
+    ) as sinks:
+
+        def metric(name):
+            with urllib.request.urlopen(f"{sinks.describe()[0]}metrics", timeout=10) as answer:  # noqa: S310
+                lines = [line.split() for line in answer.read().decode().splitlines()]
+            return next(int(line[1]) for line in lines if line[0] == f"fer_edge_{name}_total")
+
+        assert metric("mqtt_delivered") == 0
+        sinks.write(FRAME, result_of("happy"))
+        until_s = time.monotonic() + WAIT_S
+        while metric("mqtt_delivered") < 2:
+            assert time.monotonic() < until_s
+        open_broker.kill()
+        assert told.wait(WAIT_S)
+        for index in range(QUEUE_SIZE + 3):
+            sinks.write(FRAME, result_of("happy", index=index))
+        assert metric("mqtt_dropped") >= 3
+        open_broker.start()
 
 
 @needs_broker

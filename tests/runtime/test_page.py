@@ -253,6 +253,7 @@ def test_health_and_metrics_of_a_run():
         assert status(page, "/readyz") == 503  # no frame yet
         page.write(make_frame(), make_result())
         page.write(make_frame(1), make_result(1))
+        page.took({"read": 1.0, "draw": 2.0, "write": 3.0})
         assert status(page, "/readyz") == 200
         found = {
             (sample.name, *sample.labels.values()): sample.value
@@ -266,6 +267,7 @@ def test_health_and_metrics_of_a_run():
         assert found["fer_edge_source_state", "running"] == 1
         assert found["fer_edge_stage_seconds_count", "detect"] == 2
         assert found["fer_edge_stage_seconds_sum", "detect"] == pytest.approx(0.0085)
+        assert found["fer_edge_stage_seconds_sum", "write"] == pytest.approx(0.003)
         assert found["fer_edge_stage_seconds_bucket", "detect", "0.005"] == 2
         assert found["fer_edge_stage_seconds_bucket", "detect", "0.002"] == 0
         health = SourceHealth(SourceState.RECONNECTING, 60.0, 12, 2, reconnects=3, reason="unplugged")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 
 from fer_edge_runtime.errors import ConfigError, OutputError
-from fer_edge_runtime.sinks import open_sinks
+from fer_edge_runtime.sinks import Sinks, open_sinks
 from fer_edge_runtime.sinks.csv_rows import CsvSink
 from fer_edge_runtime.sinks.jsonl import JsonLinesSink
 from fer_edge_runtime.sinks.media import VideoSink
@@ -190,6 +192,57 @@ def test_name_with_wildcards_means_itself(tmp_path):
     old_file(tmp_path, "fXces-20270101T000000Z.jsonl", days=99)
     for target in ("f?ces.jsonl", "f.ces.jsonl", "f[aX]ces.jsonl", "f*.jsonl"):
         assert Series(tmp_path / target).files() == []
+
+
+@contextmanager
+def full_disk(limit_bytes=100):
+    """No file may be longer; a record here has about ninety bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_output_whose_disk_was_full_is_tried_again_with_the_next_file(tmp_path):
+    said, other = [], JsonLinesSink(os.devnull)
+    rotation = Rotation(10)
+    with Sinks([lines(tmp_path / "faces.jsonl", rotation), other], lenient=True, say=said.append) as sinks:
+        with full_disk():
+            send(sinks, 0, 1, 2, 9)
+            assert (len(sinks), sinks.failures) == (1, 1)
+            send(sinks, 11, 12, 19)  # tried again, and still full
+            assert (len(sinks), sinks.failures) == (1, 2)
+        send(sinks, 20)
+        assert len(sinks) == 1  # not yet
+        send(sinks, 22, 23)
+        assert len(sinks) == 2
+        places = sinks.describe()
+    assert len(said) == 1
+    assert "goes on without it until it is time for the next file (--rotate); it will end with exit code 8" in said[0]
+    assert isinstance(sinks.first_error, OutputError)
+    stem = "faces-20270115T080000Z"
+    assert names(tmp_path) == [f"{stem}-2.jsonl.part", f"{stem}-3.jsonl", f"{stem}.jsonl.part"]
+    assert [json.loads(line)["time_s"] for line in (tmp_path / f"{stem}-3.jsonl").read_text().splitlines()] == [22, 23]
+    assert f"1 file {tmp_path}/faces-*.jsonl" in places
+
+
+def test_folder_that_goes_away_ends_no_run_and_is_looked_for_once_a_file(tmp_path):
+    """A file in the place of the folder: an unplugged stick."""
+    folder = tmp_path / "stick"
+    with Sinks([lines(folder / "faces.jsonl", Rotation(10)), JsonLinesSink(os.devnull)], lenient=True) as sinks:
+        send(sinks, 0)
+        folder.rename(tmp_path / "away")
+        folder.touch()
+        send(sinks, 1, 10, 11, 12, 13)
+        assert (len(sinks), sinks.failures) == (1, 1)
+        send(sinks, 20)
+        assert sinks.failures == 2
+        folder.unlink()
+        send(sinks, 29, 30)
+        assert len(sinks) == 2
+    assert len(names(folder)) == 1
 
 
 def test_folder_that_cannot_be_written_is_an_error_at_once(tmp_path):

@@ -22,6 +22,11 @@ _COUNTED = {
     "odd": "Pictures that could not be used.",
     "resized": "Times that the pictures changed their size.",
 }
+_OF_OUTPUTS = {
+    "output_failures": "Times that an output failed and the others went on without it.",
+    "mqtt_delivered": "Messages that the MQTT broker confirmed.",
+    "mqtt_dropped": "Messages that were pushed out of the full queue, or that the broker never confirmed.",
+}
 # A rate is of the past when no frame came for so long.
 STALE_S = 3.0
 
@@ -30,10 +35,12 @@ class RunFigures:
     """Fed by the frame loop, read by the server."""
 
     def __init__(
-        self, source: Callable[[], SourceHealth] | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Nothing was done yet; ``source`` tells how the source is."""
+        self, source: Callable[[], SourceHealth] | None = None, outputs: Callable[[], Mapping[str, int]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """Nothing was done yet; ``source`` tells how the source is, ``outputs`` what all of them count."""
         self._source = source
+        self._outputs = outputs
         self._clock = clock
         self._last_s = self._turn_s = clock()
         self.frames = 0
@@ -84,8 +91,16 @@ class RunFigures:
             family("fer_edge_fps", "gauge", "Frames a second, over the last second or so.", [((), fps)]),
             family("fer_edge_idle_seconds", "gauge", "Seconds since the last frame.", [((), self.idle_s())]),
             family("fer_edge_viewers", "gauge", "Viewers of the live stream.", [((), viewers)]),
-            self._faces.text(), self._stages.text(), self._source_text(),
+            self._faces.text(), self._stages.text(), self._source_text(), self._outputs_text(),
         ])  # fmt: skip
+
+    def _outputs_text(self) -> str:
+        counted = {} if self._outputs is None else self._outputs()
+        return "".join(
+            family(f"fer_edge_{name}_total", "counter", help_, [((), counted[name])])
+            for name, help_ in _OF_OUTPUTS.items()
+            if name in counted
+        )
 
     def _source_text(self) -> str:
         health = self.source_health()

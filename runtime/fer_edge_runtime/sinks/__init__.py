@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from fer_edge_runtime.anonymize import Anonymizer
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.sinks.base import ClosedPipe, Sink
+from fer_edge_runtime.sinks.group import Sinks
 from fer_edge_runtime.sources.base import display_url
-from fer_edge_runtime.types import Frame, FrameResult, SourceKind
+from fer_edge_runtime.types import SourceKind
 
 if TYPE_CHECKING:
     from fer_edge_runtime.sinks.broker import MqttOptions
@@ -88,12 +86,13 @@ def open_sinks(
         path = Path(os.path.expanduser(target))  # noqa: PTH111 this one never raises
         return RotatingSink(path, lambda name: make(str(name)), rotation, say=say or (lambda _: None))
 
-    sinks = Sinks(anonymizer=Anonymizer(stream=kind != "pictures") if anonymize else None)
+    anonymizer = Anonymizer(stream=kind != "pictures") if anonymize else None
+    sinks = Sinks(anonymizer=anonymizer, lenient=kind == "live", say=say)
     try:
         if serve is not None:
             from fer_edge_runtime.sinks.page import PageSink
 
-            sinks.add(PageSink(serve, health=health))
+            sinks.add(PageSink(serve, health=health, counts=sinks.counts))
         if mqtt is not None:
             from fer_edge_runtime.sinks.mqtt import MqttSink
 
@@ -119,86 +118,3 @@ def open_sinks(
         sinks.close()
         raise
     return sinks
-
-
-class Sinks:
-    """Several sinks as one; draws each frame once, and only when one of them needs it.
-
-    With an anonymizer, this is where heads are covered: no sink is ever given another picture.
-
-    Attributes:
-        draw_ms: milliseconds that covering and drawing the last frame took; 0 when nothing needed it.
-    """
-
-    def __init__(self, sinks: Sequence[Sink] = (), *, anonymizer: Anonymizer | None = None) -> None:
-        """Start with these sinks."""
-        self._anonymizer = anonymizer
-        self.draw_ms = 0.0
-        self._sinks = list(sinks)
-
-    def add(self, sink: Sink) -> None:
-        """Add one."""
-        self._sinks.append(sink)
-
-    def __len__(self) -> int:
-        """How many."""
-        return len(self._sinks)
-
-    @property
-    def needs_drawing(self) -> bool:
-        """Whether one of them does, now."""
-        return any(sink.needs_drawing for sink in self._sinks)
-
-    def write(self, frame: Frame, result: FrameResult) -> None:
-        """Give a clean frame and its result to every sink.
-
-        Raises:
-            OutputError: one of them failed.
-            ClosedPipe: nobody wants more.
-        """
-        started_s = time.perf_counter()
-        if self._anonymizer is not None:
-            frame = self._anonymizer.cover(frame, result)
-        wants = [sink.needs_drawing for sink in self._sinks]
-        drawn = self._draw(frame, result) if any(wants) else frame
-        needed = any(wants) or self._anonymizer is not None
-        self.draw_ms = (time.perf_counter() - started_s) * 1000 if needed else 0.0
-        for sink, wanted in zip(self._sinks, wants, strict=True):
-            sink.write(drawn if wanted else frame, result)
-
-    def _draw(self, frame: Frame, result: FrameResult) -> Frame:
-        from fer_edge_runtime.draw import annotate
-
-        # Dots would show where on a covered face its features are.
-        landmarks = self._anonymizer is None
-        return replace(frame, image=annotate(frame.image, result.faces, landmarks=landmarks))
-
-    def idle(self) -> None:
-        """No frame comes for the moment."""
-        for sink in self._sinks:
-            sink.idle()
-
-    def describe(self) -> list[str]:
-        """Where the results are."""
-        return [text for sink in self._sinks if (text := sink.describe())]
-
-    def close(self) -> None:
-        """Close all of them, then raise the first error."""
-        first: Exception | None = None
-        for sink in self._sinks:
-            try:
-                sink.close()
-            except Exception as error:
-                first = first or error
-        if first is not None:
-            raise first
-
-    def __enter__(self) -> Self:
-        """The sinks themselves."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close."""
-        self.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -41,6 +42,23 @@ class Sink(Protocol):
             OutputError: what was written cannot be completed.
         """
         return
+
+    def took(self, stages_ms: Mapping[str, float]) -> None:
+        """Told after each frame what reading, drawing and writing it took, in milliseconds."""
+        return
+
+    def counts(self) -> Mapping[str, int]:
+        """What it counts, for metrics."""
+        return {}
+
+    @property
+    def comeback(self) -> str:
+        """When it would be tried again after it failed, as a few words for people; empty for never."""
+        return ""
+
+    def tries_again(self, frame: Frame) -> bool:
+        """Whether, after it failed, it should be given this frame."""
+        return False
 
     def close(self) -> None:
         """Finish; safe to call twice.

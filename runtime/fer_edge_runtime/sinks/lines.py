@@ -89,8 +89,8 @@ class LineOutput:
             self._part.commit()
 
     def describe(self) -> str:
-        """The path, or nothing for standard output."""
-        return "" if self._part is None else str(self._part.target)
+        """The path; nothing for standard output, and when it failed."""
+        return "" if self._part is None or self._failed else str(self._part.target)
 
 
 def _descriptor(stream: TextIO) -> int | None:

@@ -101,6 +101,10 @@ class MqttSink(Sink):
         self._latest = None
         self._publisher.close()
 
+    def counts(self) -> dict[str, int]:
+        """Messages delivered and dropped."""
+        return {"mqtt_delivered": self._publisher.delivered, "mqtt_dropped": self._publisher.dropped}
+
     def describe(self) -> str:
         """The broker, the topics, and how many messages arrived."""
         place = f"{self._broker.address}, topics {self._topic}/…"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -54,19 +54,23 @@ def page_options(
 class PageSink(Sink):
     """Serves the live page in a thread until it is closed."""
 
-    def __init__(self, options: PageOptions, *, health: Callable[[], SourceHealth] | None = None) -> None:
+    def __init__(
+        self, options: PageOptions, *, health: Callable[[], SourceHealth] | None = None,
+        counts: Callable[[], Mapping[str, int]] | None = None,
+    ) -> None:  # fmt: skip
         """Start to serve; port 0 takes a free one.
 
         Args:
             options: where and for whom.
             health: of the source.
+            counts: of all outputs.
 
         Raises:
             OutputError: the address is taken, forbidden or not of this machine.
         """
         host, port, access, tls, limits = options
         self._hub = Hub()
-        self._figures = RunFigures(health)
+        self._figures = RunFigures(health, counts)
         self._drawn = False
         self._local = is_loopback(host)
         context = LiveContext(access, limits, self._hub, self._figures)
@@ -85,6 +89,10 @@ class PageSink(Sink):
         self._figures.add(result)
         # A viewer who came after ``needs_drawing`` was asked waits for the next frame rather than seeing a bare one.
         self._hub.publish(frame.image if self._drawn else None, result)
+
+    def took(self, stages_ms: Mapping[str, float]) -> None:
+        """Count them with the other stages."""
+        self._figures.add_stages(stages_ms)
 
     def idle(self) -> None:
         """The loop lives and waits."""

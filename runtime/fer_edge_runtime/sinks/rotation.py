@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from fer_edge_runtime.errors import ConfigError
+from fer_edge_runtime.errors import ConfigError, OutputError
 from fer_edge_runtime.sinks.base import Sink
 from fer_edge_runtime.types import Frame, FrameResult
 
@@ -109,14 +109,40 @@ class RotatingSink(Sink):
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Write one frame into its file."""
-        if self._begun_s is not None and frame.time_s - self._begun_s >= self._rotation.every_s:
-            self._finish()
-        sink = self._sink or self._begin()
-        if self._begun_s is None:
-            self._begun_s = frame.time_s
-            self._files += 1
-        sink.write(frame, result)
+        try:
+            if self._begun_s is not None and frame.time_s - self._begun_s >= self._rotation.every_s:
+                self._finish()
+            sink = self._sink or self._begin()
+            if self._begun_s is None:
+                self._begun_s = frame.time_s
+                self._files += 1
+            sink.write(frame, result)
+        except OutputError:
+            self._give_up(frame.time_s)
+            raise
         self._look()
+
+    def _give_up(self, now_s: float) -> None:
+        """No file until the time of this one is over."""
+        sink, self._sink = self._sink, None
+        if sink is not None:
+            self._files -= self._begun_s is not None
+            with suppress(OutputError):
+                sink.close()
+        if self._begun_s is None:
+            self._begun_s = now_s
+
+    @property
+    def comeback(self) -> str:
+        """At the next file."""
+        return " until it is time for the next file (--rotate)"
+
+    def tries_again(self, frame: Frame) -> bool:
+        """When the time of the file that failed is over; what is too old goes first, which may make room."""
+        again = self._begun_s is None or frame.time_s - self._begun_s >= self._rotation.every_s
+        if again:
+            self._delete_old()
+        return again
 
     def idle(self) -> None:
         """No frame comes; a file whose time is over is finished nevertheless, and old ones are deleted."""
