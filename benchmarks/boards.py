@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from machine import RESULTS, write_results
+from machine import RESULTS, measured_files, write_results
 
+from fer_edge_runtime.bundle import load_bundle
 from fer_edge_runtime.engines.litert import open_interpreter
+from fer_edge_runtime.shipped import shipped_names
 
 ROOT = Path(__file__).parents[1]
 ASSETS = ROOT / "runtime" / "fer_edge_runtime" / "assets"
 DETECTOR = ASSETS / "face_detection_full_range_sparse.tflite"
-FACES = (1, 2, 4)
+FACES = (1, 2, 3, 4)
 DETECT_EVERY = (1, 3)
 
 XNNPACK = "XNNPACK README, 2022-02"
@@ -91,8 +93,9 @@ BOARDS = {
 def main() -> None:
     stages = json.loads((RESULTS / "stages_full.json").read_text())
     rest = stages["median_ms"]["total"] - sum(stages["bare_ms"].values())
-    detector = mmacs(DETECTOR)
-    bundles = {path.parent.name: mmacs(path) for path in sorted(ASSETS.glob("*/model.int8.tflite"))}
+    detector = mmacs(DETECTOR.read_bytes())
+    models = [(bundle, bundle.artefact("tflite")) for bundle in map(load_bundle, shipped_names())]
+    bundles = {bundle.manifest.name: mmacs(bundle.contents[artefact.path]) for bundle, artefact in models}
     rows = [
         {"board": name, "bundle": bundle, "basis": board.basis, **estimate(board, classifier, detector, rest)}
         for name, board in BOARDS.items()
@@ -103,7 +106,7 @@ def main() -> None:
     anchors = sorted({anchor for board in BOARDS.values() for anchor in (*board.int8, *board.float32)})
     print(write_results("boards", {
         "estimate": True, "mmacs": {"detector": round(detector, 1), **{k: round(v, 1) for k, v in bundles.items()}},
-        "rest_ms_here": round(rest, 3), "anchors": anchors, "rows": rows,
+        "rest_ms_here": round(rest, 3), "measured_files": measured_files(models), "anchors": anchors, "rows": rows,
     }))  # fmt: skip
 
 
@@ -118,7 +121,7 @@ def estimate(board: Board, classifier: float, detector: float, rest: float) -> d
     """
     classify, detect = times(board.int8, board, classifier), times(board.float32, board, detector)
     frames = {
-        f"{faces} faces, detection every {every}": [
+        f"{faces} face{'s' * (faces > 1)}, detection every {every}": [
             round(1000 / (detect[end] / every + faces * classify[end] + rest * board.slower), 1) for end in (0, 1)
         ]
         for every in DETECT_EVERY
@@ -138,9 +141,9 @@ def times(anchors: tuple[Anchor, ...], board: Board, count: float) -> tuple[floa
     return count / min(rates), count / max(rates)
 
 
-def mmacs(path: Path) -> float:
+def mmacs(content: bytes) -> float:
     """Million multiply-accumulates of a TFLite file's convolutions and dense layers."""
-    interpreter = open_interpreter(path.read_bytes(), name=path.name)
+    interpreter = open_interpreter(content, name="the model")
     interpreter.allocate_tensors()
     shapes = {tensor["index"]: tensor["shape"] for tensor in interpreter.get_tensor_details()}
     total = 0

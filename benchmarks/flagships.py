@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fer_peer import LABELS, VERSION, FerPeer, fer_model
-from machine import write_results
+from machine import measured_files, write_results
 
 from fer_edge.benchmark.accuracy import score_answers
 from fer_edge_export.evaluate import engine_predictor
@@ -55,6 +55,7 @@ class Model(NamedTuple):
         once: runs one face that is already prepared.
         headline: also flip and TenCrop.
         recipe: how its data set is read; None where that is not known.
+        file: name and SHA-256, as `machine.measured_files` has them.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Model(NamedTuple):
     once: Callable[[], Any]
     headline: bool
     recipe: TrainConfig | None = None
+    file: dict[str, str] = {}
 
 
 def main() -> None:
@@ -99,6 +101,7 @@ def main() -> None:
         print(line(result), flush=True)
     print(write_results("flagships", {
         "split": SPLIT, "peer": PEER, "rounds": options.rounds, "threads": 1, "seed": SEED, "models": results,
+        "measured_files": {name: digest for model in models for name, digest in model.file.items()},
     }))  # fmt: skip
 
 
@@ -117,7 +120,8 @@ def open_bundle(path: str, face: np.ndarray) -> list[Model]:
         name = f"{bundle.manifest.name} {artefact.format}"
         once = partial(engine.run, prepared)
         models.append(
-            Model(name, bundle.manifest.labels, artefact.size_bytes, engine.describe().line(), predict, once, artefact.format == "tflite", recipe)
+            Model(name, bundle.manifest.labels, artefact.size_bytes, engine.describe().line(), predict, once, artefact.format == "tflite", recipe,
+                  measured_files([(bundle, artefact)]))
         )  # fmt: skip
     return models
 

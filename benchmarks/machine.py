@@ -6,15 +6,23 @@ import json
 import os
 import platform
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from subprocess import CalledProcessError, run
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fer_edge_runtime.bundle import Bundle
+    from fer_edge_runtime.manifest import Artefact
 
 RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("fer-edge", "ai-edge-litert", "onnxruntime", "opencv-python-headless", "numpy")
 
 
 def describe_machine() -> dict[str, Any]:
-    """CPU, cores, system, load and the versions that matter."""
+    """CPU, cores, system, load, the versions that matter and this checkout's commit."""
     model = next(
         (
             line.split(":", 1)[1].strip()
@@ -29,9 +37,31 @@ def describe_machine() -> dict[str, Any]:
         "system": platform.platform(),
         "load_1min": round(os.getloadavg()[0], 2),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("fer-edge", "ai-edge-litert", "opencv-python-headless", "numpy")},
+        "versions": {name: found for name in PACKAGES if (found := _version(name))},
+        "commit": _commit(),
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def measured_files(models: Iterable[tuple[Bundle, Artefact]]) -> dict[str, str]:
+    """``BUNDLE/FILE`` to SHA-256 of what was measured, so that scripts/readme_tables.py sees when another file ships."""
+    return {f"{bundle.manifest.name}/{artefact.path}": artefact.sha256 for bundle, artefact in models}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Such as ``058539c12ab3``, with ``-dirty`` where files differ from it; None outside a clone."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        return run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, CalledProcessError):
+        return None
 
 
 def write_results(name: str, values: dict[str, Any], folder: Path = RESULTS) -> Path:

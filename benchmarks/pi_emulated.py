@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import RESULTS, write_results
-from raw_outputs import PARTS
+from machine import RESULTS, measured_files, write_results
+from raw_outputs import PARTS, models
 
 from fer_edge_runtime.bundle import load_bundle
 
@@ -37,6 +37,7 @@ def main() -> None:
         "litert_logits_equal": all(found["litert_logits_equal"] for found in systems),
         "passed": not any(found["wrong"] for found in systems),
         "qemu": qemu_version(),
+        "measured_files": measured_files((bundle, artefact) for _, bundle, artefact in models()),
         "systems": systems,
     }
     complete = {(found["suite"], found["cpu"]) for found in systems} == {(s, c) for s in SUITES for c in CPUS}

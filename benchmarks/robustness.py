@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from degrade import CHANGES, SEED, degraded
 from fer_peer import LABELS, VERSION, FerPeer, fer_model
-from machine import write_results
+from machine import measured_files, write_results
 
 from fer_edge_export.evaluate import engine_predictor
-from fer_edge_runtime.bundle import load_bundle
+from fer_edge_runtime.bundle import Bundle, load_bundle
 from fer_edge_runtime.shipped import shipped_names
 from fer_edge_train.data import load_dataset
 from fer_edge_train.evaluation import Predictor
@@ -41,9 +41,9 @@ def main() -> None:
     )
     options = parser.parse_args()
     faces, labels = load_dataset(options.data).part(options.split)
-    models = seven_class_models(options.bundles or shipped_names()) | {
-        PEER: FerPeer(fer_model(options.fer_model)).predict
-    }
+    opened = seven_class_models(options.bundles or shipped_names())
+    models = {bundle.manifest.name: device_predictor(bundle) for bundle in opened}
+    models[PEER] = FerPeer(fer_model(options.fer_model)).predict
     rows: dict[str, dict[str, Any]] = {}
     for change in ("none", *CHANGES):
         seen = faces if change == "none" else degraded(faces, change)
@@ -64,24 +64,28 @@ def main() -> None:
     if options.split == "PrivateTest":
         print(write_results("robustness", {
             "split": options.split, "n": len(labels), "protocol": "single crop", "seed": SEED, "peer": PEER,
+            "measured_files": measured_files((bundle, bundle.artefact("tflite")) for bundle in opened),
             "accuracy": rows, "lost_points": lost, "loses_more_than_peer": worse,
         }))  # fmt: skip
     sys.exit(1 if options.check and worse else 0)
 
 
-def seven_class_models(bundles: tuple[str, ...] | list[str]) -> dict[str, Predictor]:
-    """Name -> the int8 TFLite model behind the device's own preprocessing, for the bundles that have FER2013's seven classes."""
-    models = {}
-    for path in bundles:
-        bundle = load_bundle(path)
+def seven_class_models(paths: tuple[str, ...] | list[str]) -> list[Bundle]:
+    """The bundles that have FER2013's seven classes."""
+    found = []
+    for bundle in map(load_bundle, paths):
         manifest = bundle.manifest
-        if manifest.labels != LABELS:
+        if manifest.labels == LABELS:
+            found.append(bundle)
+        else:
             print(f"{manifest.name} is left out: it knows {', '.join(manifest.labels)}.", file=sys.stderr)
-            continue
-        artefact = bundle.artefact("tflite")
-        engine = bundle.open(artefact, threads=1)
-        models[manifest.name] = engine_predictor(engine, artefact, manifest.preprocess, manifest.temperature)
-    return models
+    return found
+
+
+def device_predictor(bundle: Bundle) -> Predictor:
+    """The int8 TFLite model behind the device's own preprocessing."""
+    artefact, manifest = bundle.artefact("tflite"), bundle.manifest
+    return engine_predictor(bundle.open(artefact, threads=1), artefact, manifest.preprocess, manifest.temperature)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ PAGES = [
 BUNDLE = ROOT / "runtime" / "fer_edge_runtime" / "assets" / "default"
 RESULTS = ROOT / "benchmarks" / "results"
 NOT_MEASURED = "Not measured yet."
+OF_SHIPPED_MODELS = ("stages_full", "flagships", "robustness", "pi_emulated", "boards", "limit", "sweep")
 OWN_ROWS = "; models of two classes on the test rows of their own recipe, which fer's model may have learned from"
 
 
@@ -46,30 +47,46 @@ def accuracy_table() -> str:
     return "\n".join(rows)
 
 
+def made_with(values: dict[str, Any]) -> str:
+    """Machine, versions and date of a file of benchmarks/results, as far as it has them."""
+    machine = values["machine"]
+    parts = [machine["cpu"], f"{machine['cores']} cores"]
+    parts += [f"load {machine['load_1min']}"] if "load_1min" in machine else []
+    versions = versions_of(machine)
+    return "; ".join([", ".join(parts), *([versions] if versions else []), machine["date"]])
+
+
+def versions_of(machine: dict[str, Any]) -> str:
+    """Such as ``fer-edge 0.1.0 (058539c12ab3), numpy 2.4.6, Python 3.11.7``."""
+    versions = dict(machine.get("versions", {}))
+    if "fer-edge" in versions and machine.get("commit"):
+        versions["fer-edge"] += f" ({machine['commit']})"
+    return ", ".join(
+        f"{name} {found}" for name, found in [*versions.items(), ("Python", machine.get("python"))] if found
+    )
+
+
 def stages_table() -> str:
     values = read(RESULTS / "stages_full.json")
-    machine = values["machine"]
     rows = ["| stage | median ms |", "|---|---|"]
     rows += [f"| {name} | {cost:.2f} |" for name, cost in values["median_ms"].items()]
     rows += [f"| bare {name} model alone | {cost:.2f} |" for name, cost in values["bare_ms"].items()]
     return (
         "\n".join(rows)
-        + f"\n\n{values['frame']}; {values['threads']} thread; {machine['cpu']}, {machine['cores']} cores, "
-        f"load {machine['load_1min']}; {machine['date']}. The whole is {values['ratio_to_bare']:.2f} times the two bare models; its mean is "
+        + f"\n\n{values['frame']}; {values['threads']} thread; {made_with(values)}. The whole is {values['ratio_to_bare']:.2f} times the two bare models; its mean is "
         f"{values['mean_total_ms']:.2f} ms, because every {values['scan_every']}th detection also looks for faces under 50 pixels."
     )
 
 
 def startup_table() -> str:
     values = read(RESULTS / "startup.json")
-    machine = values["machine"]
     rows = ["| whole process | median ms | peak memory MiB |", "|---|---|---|"]
     rows += [
         f"| `{name}` | {cost:.0f} | {values['peak_mib'][name]:.0f} |" for name, cost in values["median_ms"].items()
     ]
     return (
         "\n".join(rows)
-        + f"\n\n{values['rounds']} interleaved rounds; {machine['cpu']}, {machine['cores']} cores; {machine['date']}. "
+        + f"\n\n{values['rounds']} interleaved rounds; {made_with(values)}. "
         + " ".join(
             "`{}` takes {:.2f} × `{}`.".format(name.split(" / ")[0], ratio, name.split(" / ")[1])
             for name, ratio in values["ratios"].items()
@@ -132,7 +149,7 @@ def int8_table() -> str:
         "| run | int8 file | method | float | int8 TFLite | int8 ONNX | lost, points | formats agree | a face in int8, TFLite / ONNX (× float) |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    machines = set()
+    machines, versions = set(), set()
     for path in sorted(RESULTS.glob("int8_*.json")):
         found = read(path)
         private, times, speedup = (
@@ -149,12 +166,14 @@ def int8_table() -> str:
             f"{rounded[0]:.2%} | {rounded[1]:.2%} | {100 * (exact - min(rounded)):+.2f} | {found['formats_agree']:.1%} | {costs} |"
         )
         machines.add(found["latency"]["machine"])
+        versions.add(versions_of(found["machine"]))
     return (
         "\n".join(rows)
         + "\n\nPrivateTest of FER2013, single crop, by the runtime on the files named (for another split its test part); agreement on "
         f"PublicTest. Times: one thread, float and int8 files taking turns, {', '.join(sorted(machines))}, most of them while it also did other work: "
         "the ratios count. All but "
-        "mobilenetv2, cnn4 and inceptionv3 were trained for three epochs only, enough to show what quantization costs them."
+        "mobilenetv2, cnn4 and inceptionv3 were trained for three epochs only, enough to show what quantization costs them. "
+        f"Reports kept with {' and with '.join(sorted(versions))}."
     )
 
 
@@ -182,12 +201,11 @@ def quantization_table() -> str:
 
 def read_data_table() -> str:
     values = read(RESULTS / "read_data.json")
-    machine = values["machine"]
     forms = "; ".join(
         f"{name} {form['seconds']:.1f} s, {form['peak_mb']:.0f} MB at the peak"
         for name, form in values["forms"].items()
     )
-    return f"Reading all of FER2013, the whole process: {forms} ({machine['cpu']}, {machine['cores']} cores; {machine['date']})."
+    return f"Reading all of FER2013, the whole process: {forms} ({made_with(values)})."
 
 
 def flagships_table() -> str:
@@ -207,7 +225,7 @@ def flagships_table() -> str:
             share(votes and votes["all"]), share(votes), beside_peer(pair),
         ]  # fmt: skip
         rows.append(f"| {' | '.join(cells)} |")
-    machine, peer = values["machine"], values["models"][-1]
+    peer = values["models"][-1]
     own_rows = any("peer" in model.get("binary", {}) for model in values["models"])
     return (
         "\n".join(rows)
@@ -215,7 +233,7 @@ def flagships_table() -> str:
         f"training is not known to have left PrivateTest aside. FER+ is the majority of ten votes ({peer['ferplus']['all']['n']:,} faces that it keeps); "
         f"nobody here knows contempt, which counts as wrong among the 8 classes ({peer['ferplus']['n']:,} faces without it). The pair has as many "
         f"faces of either side ({peer['binary']['n']:,}{OWN_ROWS if own_rows else ''}). Times: the network alone, one thread, the models taking turns, "
-        f"{machine['cpu']}, {machine['cores']} cores, load {machine['load_1min']}; {machine['date']}."
+        f"{made_with(values)}."
     )
 
 
@@ -252,7 +270,7 @@ def robustness_table() -> str:
         rows.append(f"| {change} | {' | '.join(cells)} |")
     return (
         "\n".join(rows)
-        + f"\n\n{values['split']}, {values['n']:,} faces, int8 TFLite, single crop; in brackets the points against the unchanged faces. {more_lost(values)}"
+        + f"\n\n{values['split']}, {values['n']:,} faces, int8 TFLite, single crop; in brackets the points against the unchanged faces. {more_lost(values)} Measured on {made_with(values)}."
     )
 
 
@@ -422,6 +440,32 @@ TABLES = {
 }
 
 
+def other_files() -> list[str]:
+    """Sentences about results that were measured on other model files than those that ship now, or do not say on which."""
+    found = []
+    for name in OF_SHIPPED_MODELS:
+        values = measured(name)
+        if values is None:
+            continue
+        files = values.get("measured_files")
+        if files is None:
+            found.append(f"{name}.json does not say which model files it was measured on.")
+        found += [
+            f"{name}.json was measured on another {file} than the one that ships now."
+            for file, digest in (files or {}).items()
+            if (shipped := shipped_digest(file)) is not None and shipped != digest
+        ]
+    return found
+
+
+def shipped_digest(file: str) -> str | None:
+    """SHA-256 of ``BUNDLE/FILE`` in this package, by its manifest; None of what does not ship."""
+    bundle, _, path = file.partition("/")
+    manifest = BUNDLE.parent / bundle / "manifest.json"
+    artefacts = read(manifest)["artefacts"] if manifest.is_file() else []
+    return next((artefact["sha256"] for artefact in artefacts if artefact["path"] == path), None)
+
+
 def fill(text: str) -> str:
     """A page with every ``<!-- table:NAME -->`` block made anew."""
 
@@ -433,6 +477,8 @@ def fill(text: str) -> str:
 
 
 def main() -> None:
+    for sentence in other_files():
+        print(f"warning: {sentence}", file=sys.stderr)
     for page in PAGES:
         before = page.read_text()
         after = fill(before)
