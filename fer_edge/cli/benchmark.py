@@ -42,7 +42,8 @@ def benchmark_latency(
         typer.Option(metavar="JSON", help="An older --json of this command, of this machine, to compare with."),
     ] = None,
     fail_over: Annotated[
-        str | None, typer.Option(metavar="PERCENT", help="Exit code 3 when a figure is slower or larger by more, such as 10%.")
+        str | None,
+        typer.Option(metavar="PERCENT", help="Exit code 3 when a figure is slower or larger by more, such as 10%."),
     ] = None,
     ratios: Annotated[
         bool, typer.Option("--ratios", help="Compare multiples of the first case; for a baseline of another machine.")
