@@ -24,7 +24,7 @@ class Pulse:
         source: Source,
         show: Callable[[FrameResult], None],
         notifier: Notifier | None,
-        warn: Callable[[str], None],
+        throttling: ThrottleWatch,
     ) -> None:
         """Prepare.
 
@@ -32,9 +32,9 @@ class Pulse:
             source: whose state the status names.
             show: takes every result.
             notifier: the service manager's, if there is one.
-            warn: takes what people should know.
+            throttling: looks at the heat after every frame.
         """
-        self._throttling = ThrottleWatch(warn)
+        self._throttling = throttling
         self._source = source
         self._show = show
         self._notifier = notifier

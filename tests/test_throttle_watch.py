@@ -1,9 +1,16 @@
 """That a run says once when its machine slows down."""
 
+import threading
+
 import pytest
 
+from fer_edge.pulse import Pulse
 from fer_edge.throttle import FIRMWARE, read_throttling
 from fer_edge.throttle_watch import ASK_EVERY_S, LOOK_EVERY_S, ThrottleWatch
+from fer_edge_runtime.loop import run_loop
+from fer_edge_runtime.sinks import Sinks
+from fer_edge_runtime.sources import open_source
+from fer_edge_runtime.stream import StreamRecognizer
 
 
 @pytest.fixture
@@ -50,6 +57,38 @@ def test_machine_that_does_not_tell_is_not_asked_again(tmp_path):
     now[0] += LOOK_EVERY_S
     watch.look()
     assert said == []
+
+
+def test_load_follows_every_change_and_its_end_is_said_once(tmp_path):
+    file = tmp_path / FIRMWARE
+    file.parent.mkdir(parents=True)
+    now, said, eased = [0.0], [], []
+    watch = ThrottleWatch(said.append, ease=eased.append, root=tmp_path, clock=lambda: now[0])
+    for words in ("4\n", "40004\n", "40000\n", "50005\n", "50000\n"):
+        file.write_text(words)
+        now[0] += LOOK_EVERY_S
+        watch.look()
+    assert eased == [True, False, True, False]
+    assert ["slows itself down" in said[0], "no longer" in said[1], len(said)] == [True, True, 2]
+
+
+def test_slowed_loop_detects_on_every_second_frame_until_it_is_over(recognizer, tmp_path):
+    file = tmp_path / FIRMWARE
+    file.parent.mkdir(parents=True)
+    file.write_text("0\n")
+    said, detected = [], []
+
+    def show(result):
+        detected.append(result.stages_ms["detect"] > 0.1)
+        file.write_text({20: "50005\n", 40: "50000\n"}.get(len(detected), file.read_text()))
+
+    stream = StreamRecognizer(recognizer, "live")
+    with open_source("demo") as source:
+        watch = ThrottleWatch(said.append, ease=stream.ease, root=tmp_path, clock=lambda: LOOK_EVERY_S * len(detected))
+        with Pulse(source, show, None, watch) as pulse:
+            run_loop(source, stream, Sinks(), stop=threading.Event(), max_frames=60, on_result=pulse.frame)
+    assert [detected[:20], detected[20:40], detected[40:]] == [[True] * 20, [True, False] * 10, [True] * 20]
+    assert ["half as often" in said[0], "as often as before" in said[1], len(said)] == [True, True, 2]
 
 
 @pytest.mark.skipif(

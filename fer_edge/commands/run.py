@@ -17,6 +17,7 @@ from fer_edge.first_run import first_run_notice
 from fer_edge.pulse import Pulse
 from fer_edge.startup import loaded
 from fer_edge.stopping import Stopped, Stopper
+from fer_edge.throttle_watch import ThrottleWatch
 from fer_edge_runtime.engines.select import default_threads
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.loop import Summary, run_loop
@@ -164,7 +165,10 @@ def _run(options: RunOptions, console: Console, stop: threading.Event, stopper: 
                 pulse.idle()
                 sinks.idle()
 
-            with Pulse(source, show, notifier, console.warn) as pulse:
+            # A film's results do not depend on the weather, and nobody is covered later because of it.
+            eases = source.kind == "live" and not options.anonymize
+            throttling = ThrottleWatch(console.warn, ease=stream.ease if eases else None)
+            with Pulse(source, show, notifier, throttling) as pulse:
                 summary = run_loop(
                     source, stream, sinks, stop=stop, max_frames=options.max_frames, on_result=pulse.frame,
                     on_idle=idle,

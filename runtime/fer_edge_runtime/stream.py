@@ -67,9 +67,14 @@ class StreamRecognizer:
         self._clock = clock
         self._memory = None if kind == "pictures" else _remember(recognizer)
         self._rate = FrameRate()
+        self._eased = 1
         self._seen = 0
         self._segment = 0
         self._others: tuple[Box, ...] = ()
+
+    def ease(self, on: bool) -> None:
+        """Detect half as often, or as often as was asked for again."""
+        self._eased = 2 if on else 1
 
     def process(self, frame: Frame) -> FrameResult:
         """Faces of the next frame, largest first, with the time of each stage.
@@ -112,7 +117,7 @@ class StreamRecognizer:
 
     def _video(self, frame: Frame, tracker: Tracker, smoother: Smoother) -> tuple[list[Face], dict[str, float]]:
         begin = self._clock()
-        detections = self._detect(frame) if self._seen % self._detect_every == 0 else None
+        detections = self._detect(frame) if self._seen % (self._detect_every * self._eased) == 0 else None
         detected = self._clock()
         tracks = tracker.predict() if detections is None else tracker.update(detections)
         tracked = self._clock()
