@@ -375,6 +375,45 @@ def boards_table() -> str:
     )
 
 
+def limit_table() -> str:
+    """How much of a core's int8 rate the layers reach, by benchmarks/limit.py."""
+    if (values := measured("limit")) is None:
+        return NOT_MEASURED
+    rows = ["| layers | number | million MACs | µs | of the peak |", "|---|---|---|---|---|"]
+    for kind, group in values["groups"].items():
+        reached = f"{group['share']:.0%}" if group["mmacs"] else ""
+        rows.append(f"| {kind} | {group['count']} | {group['mmacs']:.2f} | {group['us']:.0f} | {reached} |")
+    return (
+        "\n".join(rows)
+        + f"\n\n{values['bundle']} {values['artefact']} in ONNX Runtime, one face, one thread: {values['face_us']:.0f} µs for {values['mmacs']:.1f} million "
+        f"multiply-accumulates, {values['share']:.0%} of the peak, which is a large int8 matrix product's {values['peak_gmacs']:.0f} billion a second in the "
+        f"same library. The rows hold the profiler's own microsecond or two a layer. {made_with(values)}."
+    )
+
+
+AXES = {"faces": "faces", "size": "frame", "every": "`--detect-every`"}
+
+
+def sweep_table() -> str:
+    """The work of a frame, by benchmarks/sweep.py."""
+    if (values := measured("sweep")) is None:
+        return NOT_MEASURED
+    points = values["points"]
+    stages = list(points[0]["mean_ms"])
+    rows = [f"| by | at | {' | '.join(f'{stage}, ms' for stage in stages)} |", f"|---|---|{'---|' * len(stages)}"]
+    for point in points:
+        place = f"{point['width']}×{point['height']}" if point["axis"] == "size" else point[point["axis"]]
+        costs = (f"{point['mean_ms'][stage]:.2f}" for stage in stages)
+        missed = "" if point["found"] == point["faces"] else f" ({point['found']} found)"
+        rows.append(f"| {AXES[point['axis']]} | {place}{missed} | {' | '.join(costs)} |")
+    return (
+        "\n".join(rows)
+        + f"\n\nMeans a frame of {values['settings']['rounds']} rounds, without decoding and drawing; faces of the demonstration clip tiled on grey; unless a row says "
+        f"otherwise 640×480, one face, detection on every frame. No more than 64 faces of a frame are classified. {values['bundle']} on "
+        f"{values['runs_on']}. {made_with(values)}."
+    )
+
+
 def pi_emulated_table() -> str:
     """By scripts/pi-emulated; no times, since an emulation has none."""
     values = measured("pi_emulated")
@@ -434,6 +473,8 @@ TABLES = {
     "flagships": flagships_table,
     "robustness": robustness_table,
     "boards": boards_table,
+    "limit": limit_table,
+    "sweep": sweep_table,
     "pi_emulated": pi_emulated_table,
     "peers": peers_table,
     "reliability": reliability_table,

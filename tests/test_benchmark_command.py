@@ -74,6 +74,7 @@ def test_record_holds_what_makes_figures_comparable(short_run):
         assert case["clip"]["frames_per_s"] > 0
         assert all(point["found"] == point["faces"] for point in case["sweep"])
         assert {point["axis"] for point in case["sweep"]} == {"faces", "size", "every"}
+        assert [point["faces"] for point in case["sweep"] if point["axis"] == "faces"] == [1, 2, 4, 8, 16]
 
 
 def test_people_get_tables_on_stderr(short_run):

@@ -40,6 +40,9 @@ def test_every_layer_is_counted_and_timed() -> None:
     assert found["peak_gmacs"] > 0
     assert 0 < found["share"] <= 1.2
     assert "of the peak" in done.stderr
+    assert isinstance(found["valid"], bool)
+    assert {"load_1min", "temperature_c", "throttled"} <= set(found["machine"]["before"])
+    assert {"throttling_known_from", "after", "versions"} <= set(found["machine"])
 
 
 def test_bundle_without_onnx_is_refused(tmp_path: Path) -> None:

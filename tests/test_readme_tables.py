@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 from places import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 sys.path.insert(0, str(ROOT / "scripts"))
+import kept
+import limit
 import readme_tables
-from machine import describe_machine, measured_files
+import sweep
+from machine import describe_machine, measured_files, write_results
 
 sys.path.pop(0)
 sys.path.pop(0)
@@ -76,3 +80,23 @@ def test_check_warns_and_still_passes():
         line.removeprefix("warning: ") for line in done.stderr.splitlines() if line.startswith("warning: ")
     ] == sentences
     assert done.returncode == 0 or "tables are not what the JSON files say" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "rounds", "said"),
+    [(limit, "10", "| depthwise 3×3 | 17 | "), (sweep, "1", "| faces | 16 | ")],
+    ids=["limit", "sweep"],
+)
+def test_kept_measurement_becomes_a_table(tmp_path, monkeypatch, script, rounds, said):
+    name = script.__name__
+    monkeypatch.setattr(readme_tables, "RESULTS", tmp_path)
+    assert readme_tables.TABLES[name]() == readme_tables.NOT_MEASURED
+    monkeypatch.setattr(kept, "write_results", partial(write_results, folder=tmp_path))
+    monkeypatch.setattr(sys, "argv", [name, "--rounds", rounds])
+    script.main()
+    values = json.loads((tmp_path / f"{name}.json").read_text())
+    assert {"load_1min", "throttled"} <= set(values["watched"]["before"])
+    table = readme_tables.TABLES[name]()
+    assert said in table
+    assert "onnxruntime" in table
+    assert not [sentence for sentence in readme_tables.other_files() if sentence.startswith(f"{name}.json")]

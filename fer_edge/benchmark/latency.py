@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ from typing import Any
 from fer_edge import __version__
 from fer_edge.benchmark.bench import DETECTOR
 from fer_edge.benchmark.case import Case
-from fer_edge.benchmark.machine import State, describe_machine, read_state, remarks
 from fer_edge.benchmark.rounds import Limit, Turn, take_turns
 from fer_edge.benchmark.scene import Scene
 from fer_edge.benchmark.spread import spread
-from fer_edge.throttle import Throttling, read_throttling, throttled_between
+from fer_edge.benchmark.watch import Watch
 from fer_edge.worker.process import Worker, WorkerError
 from fer_edge_runtime.stream import STREAM_SCAN_EVERY
 
@@ -27,10 +25,9 @@ WORKER = (sys.executable, "-P", "-m", "fer_edge.benchmark.worker")
 CALLS = 5  # timed calls a turn
 CLIP_FRAMES = 5  # frames a turn
 WARM_UP = 2  # rounds that are not counted
-LOOK_EVERY_S = 1.0  # at the throttling flags, between rounds
 STAGES = ("decode", "detect", "track", "align", "classify", "smooth", "draw", "total")
 SWEEP = {
-    "faces": tuple(Scene(faces=faces) for faces in (1, 2, 4, 8)),
+    "faces": tuple(Scene(faces=faces) for faces in (1, 2, 4, 8, 16)),
     "size": tuple(Scene(width, height) for width, height in ((320, 240), (640, 480), (1280, 720), (1920, 1080))),
     "every": tuple(Scene(every=every) for every in (1, 2, 3, 5)),
 }
@@ -107,21 +104,6 @@ class CaseRun:
         self.facts |= self.ask("memory") or {}
 
 
-class Watch:
-    """Looks at the throttling flags now and then."""
-
-    def __init__(self, root: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._root, self._clock = root, clock
-        self._next_s = 0.0
-        self.seen: list[Throttling] = []
-
-    def look(self) -> None:
-        """Between two rounds."""
-        if self._clock() >= self._next_s:
-            self._next_s = self._clock() + LOOK_EVERY_S
-            self.seen.append(read_throttling(self._root))
-
-
 def measure_latency(
     plan: Plan, *, say: Callable[[str], None], progress: Callable[[str, int, int], None]
 ) -> tuple[dict[str, Any], list[WorkerError]]:
@@ -135,7 +117,6 @@ def measure_latency(
     Returns:
         The record, and what went wrong with single cases.
     """
-    machine, before, throttling = describe_machine(plan.root), read_state(plan.root), read_throttling(plan.root)
     watch = Watch(plan.root)
     runs: list[CaseRun] = []
     try:
@@ -152,15 +133,8 @@ def measure_latency(
     finally:
         for run in runs:
             run.worker.close()
-    after = read_state(plan.root)
-    reasons = throttled_between(throttling, watch.seen, read_throttling(plan.root))
     record = {
-        "schema": SCHEMA, "command": COMMAND, "fer_edge": __version__, "valid": not reasons, "invalid_because": reasons,
-        "remarks": remarks(machine, before, after),
-        "machine": {
-            **asdict(machine), "throttling_known_from": throttling.source, "before": _state(before, throttling),
-            "after": _state(after, read_throttling(plan.root)),
-        },
+        "schema": SCHEMA, "command": COMMAND, "fer_edge": __version__, **watch.as_json(),
         "settings": {
             "rounds": rounds, "calls_a_round": CALLS, "frames_a_round": CLIP_FRAMES, "warm_up_rounds": WARM_UP,
             "faces": list(plan.faces), "clip": plan.clip, "detector": DETECTOR,
@@ -209,12 +183,6 @@ def _opened(run: CaseRun) -> str:
     facts = run.facts
     cost = f"loaded in {facts['load_ms']:.0f} ms, first face {facts['first_ms']:.1f} ms"
     return f"{run.case.bundle}: {facts['artefact']} on {facts['runs_on']}: {cost}"
-
-
-def _state(state: State, throttling: Throttling) -> dict[str, Any]:
-    return state.as_json() | {
-        "throttled": list(throttling.now) if throttling.known else None, "throttled_earlier": list(throttling.counted),
-    }  # fmt: skip
 
 
 def _case(run: CaseRun, faces: Sequence[int]) -> dict[str, Any]:

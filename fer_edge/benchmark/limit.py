@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +22,13 @@ from fer_edge_export.profile import node_events
 SIDE = 1024  # of the square matrices: 1.07 billion multiply-accumulates
 
 
-def measure_limit(content: bytes, *, rounds: int = 200) -> dict[str, Any]:
+def measure_limit(content: bytes, *, rounds: int = 200, between: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Rates of one face on one thread.
 
     Args:
         content: an int8 ONNX model of the bundle.
         rounds: faces whose layers are timed; half of the matrix products run before them, half after.
+        between: called between the parts of the measurement.
 
     Returns:
         ``peak_gmacs`` (billion multiply-accumulates a second of the matrix product, the best run), ``face_us`` (median, without the
@@ -38,8 +40,11 @@ def measure_limit(content: bytes, *, rounds: int = 200) -> dict[str, Any]:
     model = onnx.load_from_string(content)
     face = _face(model)
     peak = _rate(product, matrix)
+    between()
     median = _median_us(_session(content), face, rounds)
+    between()
     events = _profile(content, face, rounds)
+    between()
     peak = max(peak, _rate(product, matrix))
     groups = _groups(events, _kernels(model), rounds)
     mmacs = sum(group["mmacs"] for group in groups.values())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 GREY = 96
 MARGIN = 0.7  # of the face's side, on every side: a detector wants hair and shoulders around a face
+SCENE_MARGIN = 0.4  # less, so that sixteen faces of a frame are large enough for the detector's look at the whole of it
 LARGEST_SHARE = 0.6  # of the frame's height that one face with its margin takes
 
 
@@ -47,14 +48,14 @@ def face_of(frames: Iterable[Frame], detector: Detector) -> Image:
         name = frame.source
         found = detector.detect(frame.image)
         if found:
-            return square_around(frame.image, found[0].box)
+            return square_around(frame.image, found[0].box, SCENE_MARGIN)
     raise SourceError(f"{name}: no frame shows a face, so there is nothing to tile. Give a clip with a face to --clip.")
 
 
-def square_around(image: Image, box: tuple[float, float, float, float]) -> Image:
+def square_around(image: Image, box: tuple[float, float, float, float], margin: float = MARGIN) -> Image:
     """A box with its margin, made square: (S, S, 3) uint8, edges repeated where it leaves the picture."""
     x1, y1, x2, y2 = box
-    side = round(max(x2 - x1, y2 - y1) * (1 + 2 * MARGIN))
+    side = round(max(x2 - x1, y2 - y1) * (1 + 2 * margin))
     left, top = round((x1 + x2 - side) / 2), round((y1 + y2 - side) / 2)
     padded = cv2.copyMakeBorder(image, side, side, side, side, cv2.BORDER_REPLICATE)
     return np.ascontiguousarray(padded[top + side : top + 2 * side, left + side : left + 2 * side])

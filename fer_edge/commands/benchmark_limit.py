@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from typing import Any
 
 from fer_edge import __version__
@@ -16,7 +15,7 @@ def limit_command(bundle: str, *, rounds: int, as_json: bool) -> None:
     """Measure, print a table, and JSON where it was asked for."""
     need(("onnx", "onnxruntime"), "benchmark")
     from fer_edge.benchmark.limit import SIDE, measure_limit
-    from fer_edge.benchmark.machine import describe_machine
+    from fer_edge.benchmark.watch import Watch
     from fer_edge_runtime.bundle import load_bundle
 
     loaded = load_bundle(bundle)
@@ -29,15 +28,24 @@ def limit_command(bundle: str, *, rounds: int, as_json: bool) -> None:
         display.say(
             f"{loaded.manifest.name} {artefact.path}, one face, one thread, against a {SIDE}×{SIDE} int8 matrix product in ONNX Runtime."
         )
-        found = measure_limit(loaded.contents[artefact.path], rounds=rounds)
-        for line in limit_lines(found):
+        watch = Watch()
+        found = measure_limit(loaded.contents[artefact.path], rounds=rounds, between=watch.look)
+        watched = watch.as_json()
+        for line in [*limit_lines(found), *state_lines(watched)]:
             display.say(line)
     if as_json:
         record = {
-            "schema": 1, "command": "benchmark limit", "fer_edge": __version__, "machine": asdict(describe_machine()),
+            "schema": 1, "command": "benchmark limit", "fer_edge": __version__, **watched,
             "bundle": loaded.manifest.name, "artefact": artefact.path, "sha256": artefact.sha256, "rounds": rounds, **found,
         }  # fmt: skip
         sys.stdout.write(json.dumps(record, indent=1) + "\n")
+
+
+def state_lines(watched: dict[str, Any]) -> list[str]:
+    """What speaks against the figures."""
+    return [f"NOT VALID: {reason}" for reason in watched["invalid_because"]] + [
+        f"Note: {remark}" for remark in watched["remarks"]
+    ]
 
 
 def limit_lines(found: dict[str, Any]) -> list[str]:
