@@ -20,13 +20,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from streams import Camera
 
 from fer_edge_runtime.errors import ConfigError, DeviceError, OutputError
 from fer_edge_runtime.sinks import open_sinks
 from fer_edge_runtime.sinks.broker import MqttOptions, parse_broker
-from fer_edge_runtime.sinks.mqtt import STATE_EVERY_S, STATE_GAP_S, MqttSink, state_record
+from fer_edge_runtime.sinks.mqtt import STATE_EVERY_S, STATE_GAP_S, MqttSink, source_record, state_record
 from fer_edge_runtime.sinks.page import PageOptions
 from fer_edge_runtime.sinks.publisher import QUEUE_SIZE
+from fer_edge_runtime.sources.health import SourceHealth, SourceState
 from fer_edge_runtime.types import Face, Frame, FrameResult
 
 FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
@@ -121,12 +123,16 @@ class Watcher:
 
     def wait(self, topic, payload=None, *, times=1):
         """Until messages of a topic (its end) have come so often."""
+        self.wait_for(topic, lambda found: payload in (None, found), times=times)
+
+    def wait_for(self, topic, wanted, *, times=1):
+        """Until messages of a topic for which a function is true have come so often."""
 
         def came():
-            return sum(payload in (None, found) for found in self.of(topic)) >= times
+            return sum(wanted(found) for found in self.of(topic)) >= times
 
         with self._changed:
-            assert self._changed.wait_for(came, timeout=WAIT_S), f"{topic} {payload}: {self.messages[-5:]}"
+            assert self._changed.wait_for(came, timeout=WAIT_S), f"{topic}: {self.messages[-5:]}"
 
 
 @pytest.fixture
@@ -332,7 +338,8 @@ def test_run_says_online_sends_its_state_and_says_offline(open_broker):
     assert (state["schema"], state["source"], state["label"], state["faces"]) == (1, "demo", "happy", 1)
     assert 0 < state["score"] <= 1
     assert watcher.of("hall/faces") == []
-    assert f"Written: mqtt://127.0.0.1:{open_broker.port}, topics fer-edge/hall/… (1 message)" in done.stderr
+    assert f"Written: mqtt://127.0.0.1:{open_broker.port}, topics fer-edge/hall/… (2 messages)" in done.stderr
+    assert [json.loads(payload)["state"] for payload in watcher.of("hall/source")] == ["running", "ended"]
     with Watcher(open_broker) as late:
         late.wait("hall/status")
         assert ("fer-edge/hall/status", "offline", True) in late.messages
@@ -349,25 +356,32 @@ def test_every_frame_is_the_json_lines_record(open_broker):
     assert done.returncode == 0, done.stderr
     assert watcher.of("home/door/faces") == done.stdout.splitlines()
     assert {topic for topic, _, _ in watcher.messages} == {
-        "home/door/status", "home/door/state", "home/door/faces",
+        "home/door/status", "home/door/state", "home/door/faces", "home/door/source",
     }  # fmt: skip
 
 
 @needs_broker
-def test_home_assistant_finds_four_sensors(open_broker):
+def test_home_assistant_finds_five_sensors(open_broker):
     jinja2 = pytest.importorskip("jinja2")
     done = fer_edge("--source", "demo", "--mqtt", open_broker.url, "--mqtt-name", "hall")
     assert done.returncode == 0, done.stderr
     with Watcher(open_broker) as late:  # only what was retained
-        late.wait("/config", times=4)
+        late.wait("/config", times=5)
     configs = {topic: json.loads(payload) for topic, payload, _ in late.messages if topic.endswith("/config")}
-    assert len(configs) == 4
+    assert len(configs) == 5
+    source = next(config for config in configs.values() if config["name"] == "Source")
+    assert source["json_attributes_topic"] == source["state_topic"] == "fer-edge/hall/source"
+    assert "expire_after" not in source  # a camera that is well says nothing
+    record = source_record(SourceHealth(SourceState.STALLED, reason="no new picture"))
+    assert jinja2.Template(source["value_template"]).render(value_json=record) == "stalled"
+    assert "stalled" in source["options"]
     for topic, config in configs.items():
         assert topic == f"homeassistant/sensor/{config['unique_id']}/config"
         assert re.fullmatch(r"[A-Za-z0-9_-]+", config["unique_id"])
-        assert config["state_topic"] == "fer-edge/hall/state"
         assert config["availability_topic"] == "fer-edge/hall/status"
-        assert config["expire_after"] > STATE_EVERY_S
+        if config is not source:
+            assert config["state_topic"] == "fer-edge/hall/state"
+            assert config["expire_after"] > STATE_EVERY_S
         assert config["device"]["identifiers"] == ["fer-edge_hall"]
         assert config["device"]["name"] == "hall"
         assert config["origin"]["name"] == "fer-edge"
@@ -377,13 +391,15 @@ def test_home_assistant_finds_four_sensors(open_broker):
     shown = {}
     for record in (state_record(result_of("sad", "happy")), state_record(result_of())):
         for config in configs.values():
+            if config is source:
+                continue
             text = jinja2.Template(config["value_template"]).render(value_json=record)
             shown.setdefault(config["name"], []).append(text)
     assert shown == {
         "Apparent expression": ["sad", "None"], "Score": ["75.0", "None"], "Faces": ["2", "0"],
         "Frames per second": ["12.3", "12.3"],
     }  # fmt: skip
-    expression = next(config for config in configs.values() if "options" in config)
+    expression = next(config for config in configs.values() if config["name"] == "Apparent expression")
     assert {"happy", "sad", "uncertain"} <= set(expression["options"])
 
 
@@ -443,7 +459,8 @@ def test_broker_that_goes_and_comes_back_is_survived_and_said_once(open_broker):
     assert "is back after" in process.stderr.readline()
     with Watcher(open_broker) as watcher:  # a broker without a memory is told everything again
         watcher.wait("hall/status", "online")
-        watcher.wait("/config", times=4)
+        watcher.wait("/config", times=5)
+        watcher.wait("hall/source")
         watcher.wait("hall/faces", times=3)
         process.send_signal(signal.SIGTERM)
         watcher.wait("hall/status", "offline")
@@ -514,6 +531,61 @@ def test_outage_at_the_end_does_not_hold_the_run(open_broker):
     assert time.monotonic() - begin_s < 6
     assert "(0 messages, 1 dropped)" in sink.describe()
     open_broker.start()
+
+
+@needs_broker
+def test_lost_camera_is_told_and_kept_for_those_who_come_later(open_broker, astronaut):
+    with Camera(astronaut) as camera, Watcher(open_broker) as watcher:
+        url = f"{open_broker.url}/hall"
+        with running("--source", camera.url, "--stall-after", 1, "-q", "--mqtt", url, "--no-discovery") as process:
+
+            def told(state):
+                watcher.wait_for("hall/source", lambda payload: json.loads(payload)["state"] == state)
+                return json.loads(watcher.of("hall/source")[-1])
+
+            assert told("running")["reason"] == ""
+            camera.unplug()
+            lost = told("reconnecting")
+            assert lost["reason"]
+            assert lost["reconnects"] == 0
+            open_broker.kill()
+            open_broker.start()
+            with Watcher(open_broker) as late:  # a broker without a memory
+                late.wait_for("hall/source", lambda payload: json.loads(payload)["state"] == "reconnecting")
+                camera.plug_in()
+                late.wait_for("hall/source", lambda payload: json.loads(payload)["reconnects"] == 1)
+                process.send_signal(signal.SIGTERM)
+                late.wait("hall/status", "offline")
+                last = json.loads(late.of("hall/source")[-1])
+                assert last == {"schema": 1, "state": "ended", "reason": "", "stalls": last["stalls"], "reconnects": 1}
+            assert process.wait(WAIT_S) == 0
+        assert "hunter2" not in json.dumps(watcher.messages + late.messages)
+    with Watcher(open_broker) as later:
+        later.wait("hall/source")
+        assert [retained for topic, _, retained in later.messages if topic.endswith("source")] == [True]
+
+
+@needs_broker
+def test_camera_that_is_gone_for_good_leaves_its_reason(open_broker, astronaut):
+    with Camera(astronaut) as camera, Watcher(open_broker) as watcher:
+        arguments = [
+            "--source",
+            camera.url,
+            "--stall-after",
+            1,
+            "--no-reconnect",
+            "-q",
+            "--mqtt",
+            f"{open_broker.url}/hall",
+        ]
+        with running(*arguments) as process:
+            watcher.wait("hall/source")
+            camera.unplug()
+            watcher.wait("hall/status", "offline")
+            assert process.wait(WAIT_S) == 4
+    last = json.loads(watcher.of("hall/source")[-1])
+    assert last["state"] == "error"
+    assert "no more pictures" in last["reason"]
 
 
 # Start

@@ -54,7 +54,7 @@ def open_sinks(
         save: path of an annotated picture or video, or a folder.
         show: a window.
         serve: where and for whom the live page is.
-        health: of the source, for the page.
+        health: of the source, for the page and the broker.
         mqtt: which broker, as whom, what.
         stop: ends the waiting for a key in the window, for the broker or for a pipe's reader.
         say: takes what a sink has to tell people while it runs, from any thread.
@@ -96,7 +96,7 @@ def open_sinks(
         if mqtt is not None:
             from fer_edge_runtime.sinks.mqtt import MqttSink
 
-            sinks.add(MqttSink(mqtt, labels=labels, stop=stop, say=say))
+            sinks.add(MqttSink(mqtt, labels=labels, stop=stop, say=say, health=health))
         if show:
             from fer_edge_runtime.sinks.window import WindowSink
 

@@ -11,14 +11,16 @@ from typing import Any
 
 from fer_edge_runtime.sinks.broker import Broker
 from fer_edge_runtime.sinks.publisher import Message
+from fer_edge_runtime.sources.health import SourceState
 from fer_edge_runtime.types import UNCERTAIN
 
 DISCOVERY_PREFIX = "homeassistant"
 
 
 def discovery_messages(
-    broker: Broker, labels: Sequence[str], *, state_topic: str, status_topic: str, stale_s: int, version: str
-) -> list[Message]:
+    broker: Broker, labels: Sequence[str], *, state_topic: str, status_topic: str, source_topic: str | None = None,
+    stale_s: int, version: str,
+) -> list[Message]:  # fmt: skip
     """The configuration of all sensors.
 
     Args:
@@ -26,6 +28,7 @@ def discovery_messages(
         labels: of the bundle.
         state_topic: whose JSON the sensors read.
         status_topic: ``online`` or ``offline``.
+        source_topic: whose JSON tells how the source is, if there is one.
         stale_s: seconds without a state after which a sensor is unavailable, as with a camera that hangs.
         version: of the program.
     """
@@ -42,7 +45,12 @@ def discovery_messages(
         },
         "origin": {"name": "fer-edge", "sw_version": version},
     }
-    return [_message(broker, key, common | own) for key, own in _sensors(labels).items()]
+    messages = [_message(broker, key, common | own) for key, own in _sensors(labels).items()]
+    if source_topic is not None:
+        # It is told when it changes, so it does not expire.
+        own = common | _source(source_topic)
+        messages.append(_message(broker, "source", {key: value for key, value in own.items() if key != "expire_after"}))
+    return messages
 
 
 def _sensors(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -76,6 +84,20 @@ def _sensors(labels: Sequence[str]) -> dict[str, dict[str, Any]]:
             "entity_category": "diagnostic",
             "value_template": "{{ value_json.fps }}",
         },
+    }
+
+
+def _source(topic: str) -> dict[str, Any]:
+    """The sensor of the source's state; reason and counters are its attributes."""
+    return {
+        "state_topic": topic,
+        "name": "Source",
+        "icon": "mdi:video-outline",
+        "device_class": "enum",
+        "options": [str(state) for state in SourceState],
+        "entity_category": "diagnostic",
+        "value_template": "{{ value_json.state }}",
+        "json_attributes_topic": topic,
     }
 
 

@@ -4,6 +4,7 @@ Pictures are never sent. Topics, under the prefix:
 
 * ``status``: ``online`` or ``offline``, retained; the broker says ``offline`` when the device disappears.
 * ``state``: JSON of the main (largest) face, whenever its label changes, every ``STATE_EVERY_S`` otherwise.
+* ``source``: JSON of how the camera or other source is, whenever that changes, retained.
 * ``faces``: the JSON Lines record of every frame, only on request.
 """
 
@@ -21,6 +22,8 @@ from fer_edge_runtime.sinks.broker import MqttOptions, parse_broker
 from fer_edge_runtime.sinks.home_assistant import discovery_messages
 from fer_edge_runtime.sinks.jsonl import compact
 from fer_edge_runtime.sinks.publisher import CONNECT_S, Message, Publisher
+from fer_edge_runtime.sources.base import without_secrets
+from fer_edge_runtime.sources.health import SourceHealth, SourceState
 from fer_edge_runtime.types import Frame, FrameResult
 
 STATE_EVERY_S = 10.0
@@ -36,7 +39,8 @@ class MqttSink(Sink):
 
     def __init__(
         self, options: MqttOptions, *, labels: Sequence[str], stop: threading.Event | None = None,
-        say: Callable[[str], None] | None = None, connect_s: float = CONNECT_S, clock: Callable[[], float] = time.monotonic,
+        say: Callable[[str], None] | None = None, health: Callable[[], SourceHealth] | None = None,
+        connect_s: float = CONNECT_S, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """Connect to the broker.
 
@@ -45,6 +49,7 @@ class MqttSink(Sink):
             labels: of the bundle, for Home Assistant.
             stop: ends the waiting for the broker.
             say: takes sentences about outages, from another thread.
+            health: of the source; without it there is no topic ``source``.
             connect_s: how long a broker may be away at the start.
             clock: seconds, monotonic.
 
@@ -59,11 +64,14 @@ class MqttSink(Sink):
         self._latest: FrameResult | None = None
         self._sent_label: str | None = None
         self._sent_s = -inf
+        self._health = health
+        self._sent_source: tuple[SourceState, str] | None = None
         status = f"{self._topic}/status"
         greeting = [Message(status, "online", retain=True)]
         if options.discovery:
             greeting += discovery_messages(
                 self._broker, labels, state_topic=f"{self._topic}/state", status_topic=status,
+                source_topic=None if health is None else f"{self._topic}/source",
                 stale_s=round(_MISSED_STATES * STATE_EVERY_S), version=options.version,
             )  # fmt: skip
         self._publisher = Publisher(
@@ -76,12 +84,27 @@ class MqttSink(Sink):
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Queue what is due."""
+        self._look_at_source()
         if self._every_frame:
             self._put("faces", result.as_json(), result.frame)
         self._latest = result
         pause_s = STATE_GAP_S if _label(result) != self._sent_label else STATE_EVERY_S
         if self._clock() - self._sent_s >= pause_s:
             self._put_state(result)
+
+    def idle(self) -> None:
+        """Say that the source is away."""
+        self._look_at_source()
+
+    def _look_at_source(self) -> None:
+        if self._health is not None:
+            self._put_source(self._health())
+
+    def _put_source(self, health: SourceHealth) -> None:
+        seen = health.state, health.reason
+        if seen != self._sent_source:
+            self._sent_source = seen
+            self._publisher.put(Message(f"{self._topic}/source", compact(source_record(health)), retain=True))
 
     def _put_state(self, result: FrameResult) -> None:
         self._sent_label, self._sent_s = _label(result), self._clock()
@@ -99,6 +122,11 @@ class MqttSink(Sink):
         if self._latest is not None and _label(self._latest) != self._sent_label:
             self._put_state(self._latest)
         self._latest = None
+        if self._health is not None:
+            health = self._health()
+            failed = health.state is SourceState.ERROR
+            self._put_source(health if failed else health._replace(state=SourceState.ENDED, reason=""))
+            self._health = None
         self._publisher.close()
 
     def counts(self) -> dict[str, int]:
@@ -116,6 +144,17 @@ class MqttSink(Sink):
 
 def _label(result: FrameResult) -> str | None:
     return result.faces[0].label if result.faces else None
+
+
+def source_record(health: SourceHealth) -> dict[str, Any]:
+    """What ``source`` says, schema 1: a word of ``SourceState``, why there is no picture, and counters of this run."""
+    return {
+        "schema": 1,
+        "state": str(health.state),
+        "reason": without_secrets(health.reason),
+        "stalls": health.stalls,
+        "reconnects": health.reconnects,
+    }
 
 
 def state_record(result: FrameResult) -> dict[str, Any]:

@@ -75,6 +75,7 @@ class Publisher:
         self._farewell = farewell
         self._say = say
         self._queue: deque[Message] = deque()
+        self._kept: dict[str, Message] = {}
         self._changed = threading.Condition()
         self._connected = False
         self._closed = False
@@ -142,8 +143,10 @@ class Publisher:
         )
 
     def put(self, message: Message) -> None:
-        """Queue a message; when the queue is full the oldest one goes."""
+        """Queue a message; when the queue is full the oldest one goes. A retained one also follows every later greeting."""
         with self._changed:
+            if message.retain:
+                self._kept[message.topic] = message
             if len(self._queue) >= QUEUE_SIZE:
                 self._queue.popleft()
                 self.dropped += 1
@@ -204,7 +207,7 @@ class Publisher:
                 client.disconnect()
                 return
             # At most once each: an outage in between is answered by another greeting.
-            self._greeted = {self._publish(message, qos=0) for message in self._greeting}
+            self._greeted = {self._publish(message, qos=0) for message in (*self._greeting, *self._kept.values())}
             lost_s, self._lost_s = self._lost_s, None
             met, self._met = self._met, True
             self._refusal_told = False
