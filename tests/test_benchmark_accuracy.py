@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from places import SAMPLES
+from places import DEFAULT_BUNDLE, SAMPLES
 
 from fer_edge_runtime.bundle import load_bundle
 from fer_edge_train.ferplus import VOTES
@@ -100,6 +100,29 @@ def test_detector_finds_the_face_first_and_a_picture_without_one_is_wrong(tmp_pa
     whole = accuracy(*arguments)
     assert "--detect finds the face first" in whole.stderr
     assert json.loads(whole.stdout)["results"][0]["n"] == 2
+
+
+def test_faces_that_the_model_learned_from_flatter_it(golden, tmp_path):
+    data = tmp_path / "fer2013.csv"
+    with data.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(("emotion", "pixels", "Usage"))
+        for part in ("Training", "PublicTest", "PrivateTest"):
+            for face, label in zip(*golden, strict=True):
+                rows.writerow((list(THEIRS).index(label), " ".join(map(str, face.ravel())), part))
+    first = accuracy("default", "--data", data, "--split", "Training", "--engine", "litert", "--json")
+    assert first.returncode == 0, first.stderr
+    assert "cross-data-set" in first.stderr
+    assert "flatters" not in first.stderr
+    bundle = Path(shutil.copytree(DEFAULT_BUNDLE, tmp_path / "bundle"))
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["provenance"]["dataset_digest"] = json.loads(first.stdout)["dataset_digest"]
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    for split, flattered in (("Training", True), ("PrivateTest", False)):
+        done = accuracy(bundle, "--data", data, "--split", split, "--engine", "litert", "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["trained_on_this_data"] is True
+        assert (f"--split {split} flatters it" in done.stderr) is flattered
 
 
 def test_ferplus_majority_counts_contempt_as_wrong(golden, tmp_path):

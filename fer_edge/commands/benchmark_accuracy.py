@@ -72,6 +72,8 @@ def _accuracy(options: AccuracyOptions, display: Display) -> dict[str, Any]:
         raise ConfigError(f"{options.bundle} is a training run; this command measures bundles. Use fer-edge evaluate.")
     split = options.split or ("all" if options.data.is_dir() else "PublicTest")
     labelled = _labelled(options, subject, split, mapping, display)
+    if labelled.trained_on_this_data and split in ("all", "Training"):
+        display.say(f"{subject.name} was trained on faces of this data: --split {split} flatters it.")
     display.say(f"bundle {subject.name} on {len(labelled.labels):,} faces: {split} of {options.data}.")
     results, first = _ask_models(options, subject, labelled, display)
     record = {
@@ -120,8 +122,6 @@ def _labelled(
         display.say(
             f"This is not the data that {subject.name} was trained on (its digest differs): a cross-data-set figure."
         )
-    elif labelled.trained_on_this_data and split in ("all", "Training"):
-        display.say(f"{subject.name} was trained on faces of this data: --split {split} flatters it.")
     if labelled.large and not options.detect:
         display.say(
             f"{labelled.large:,} pictures are larger than a cut-out face; each is shrunk whole to 48 pixels as if it were one. "

@@ -295,6 +295,7 @@ def test_gpu_engine_answers_the_golden_faces_as_the_cpu_does(software_vulkan, bu
     assert (info.engine, info.device, info.delegate) == ("litert", "gpu", "WebGPU")
     assert "SwiftShader" in info.details["adapter"]
     assert info.details["software"] is True
+    assert info.details["first_ms"] > 0
     assert info.details["delegated"] == info.details["operators"] == 65
     assert "software" in info.line()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fer_edge import __version__
-from fer_edge.benchmark.machine import BUSY_SHARE, describe_machine, read_state, remarks
+from fer_edge.benchmark.machine import BUSY_SHARE
 from fer_edge.benchmark.peers import clips as clips_module
 from fer_edge.benchmark.peers.accuracy import TestFaces, score
 from fer_edge.benchmark.peers.catalogue import Peer
@@ -19,7 +19,7 @@ from fer_edge.benchmark.peers.environment import Environment, InstallError, prep
 from fer_edge.benchmark.peers.session import PeerRun, classify, take_turn
 from fer_edge.benchmark.peers.summary import summarize
 from fer_edge.benchmark.rounds import Limit, take_turns
-from fer_edge.throttle import read_throttling, throttled_between
+from fer_edge.benchmark.watch import Watch
 from fer_edge.worker.process import WorkerError
 
 SCHEMA = 1
@@ -66,23 +66,18 @@ def measure_peers(plan: Plan, *, say: Say, progress: Progress) -> tuple[dict[str
         The record, and what went wrong with single cases.
     """
     # Before pip makes the machine busy.
-    machine, before, throttling = describe_machine(), read_state(), read_throttling()
+    watch = Watch()
     runs = [run for peer in plan.peers for run in _runs(peer, plan, say)]
     with tempfile.TemporaryDirectory(prefix="fer-edge-peers-") as name:
         folder = Path(name)
         picture, clips = clips_module.first_picture(folder), clips_module.write_clips(folder, plan.frames)
-        _take_turns(runs, picture, clips, plan, say, progress)
+        _take_turns(runs, picture, clips, plan, watch, say, progress)
         if plan.test is not None:
             _measure_accuracy(runs, plan.test, folder, plan.timeout_s, progress)
-    after = read_state()
-    reasons = throttled_between(throttling, [], read_throttling())
-    busy = before.load_1min is not None and before.load_1min > BUSY_SHARE * machine.cores
+    load = watch.before.load_1min
+    busy = load is not None and load > BUSY_SHARE * watch.machine.cores
     record = {
-        "schema": SCHEMA, "command": COMMAND, "fer_edge": __version__, "valid": not reasons, "invalid_because": reasons,
-        "machine_busy": busy, "remarks": remarks(machine, before, after),
-        "machine": {
-            **asdict(machine), "throttling_known_from": throttling.source, "before": before.as_json(), "after": after.as_json(),
-        },
+        "schema": SCHEMA, "command": COMMAND, "fer_edge": __version__, **watch.as_json(), "machine_busy": busy,
         "settings": {
             "rounds": plan.rounds, "frames": plan.frames, "clip_s": plan.clip_s, "seed": clips_module.SEED, "one_core": plan.one_core,
             "test": None if plan.test is None else {"data": plan.test.words, "n": len(plan.test.labels)},
@@ -112,8 +107,8 @@ def _runs(peer: Peer, plan: Plan, say: Say) -> list[PeerRun]:
 
 
 def _take_turns(
-    runs: Sequence[PeerRun], picture: str, clips: Sequence[clips_module.Clip], plan: Plan, say: Say, progress: Progress
-) -> None:
+    runs: Sequence[PeerRun], picture: str, clips: Sequence[clips_module.Clip], plan: Plan, watch: Watch, say: Say, progress: Progress,
+) -> None:  # fmt: skip
     for number, run in enumerate(runs):  # reads all files once, and shows early what does not work
         progress("first starts", number, len(runs))
         take_turn(run, picture, [], clip_s=0, timeout_s=plan.timeout_s)
@@ -127,6 +122,7 @@ def _take_turns(
     def turn(run: PeerRun) -> None:
         nonlocal done
         take_turn(run, picture, clips, clip_s=plan.clip_s, timeout_s=plan.timeout_s)
+        watch.look()
         done += 1
         progress("turns", done, plan.rounds * len(runs))
 

@@ -23,7 +23,7 @@ class EngineInfo(NamedTuple):
         threads: intra-op threads of the CPU.
         artefact: file name of the model.
         details: ``operators`` of the model and how many of them are ``delegated`` to an accelerator or XNNPACK, where the library
-            tells; whatever else helps a person. On a GPU ``adapter``, its name, and ``software``: whether it
+            tells; ``first_ms`` where opening already made the first call; whatever else helps a person. On a GPU ``adapter``, its name, and ``software``: whether it
             is a program on the CPU that only plays a GPU.
     """
 

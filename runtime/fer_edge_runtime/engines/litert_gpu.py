@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -56,9 +57,9 @@ class LiteRTGpuEngine:
         with captured():
             (source,), (answer,) = compiled.create_input_buffers(0), compiled.create_output_buffers(0)
             self._live: list[Any] = [compiled, source, answer]
-            self.run(
-                np.zeros((1, *self.input.shape), self.input.dtype)
-            )  # LiteRT announces at the first run what it adds
+            begin = time.perf_counter()  # LiteRT announces at the first run what it adds, so it is made here
+            self.run(np.zeros((1, *self.input.shape), self.input.dtype))
+            self._first_ms = (time.perf_counter() - begin) * 1e3
         # At the interpreter's end too: LiteRT announces there what it takes apart.
         weakref.finalize(self, _release, self._live)
 
@@ -84,7 +85,7 @@ class LiteRTGpuEngine:
         """See `Engine.describe`."""
         # All of them are the GPU's, or LiteRT would not have called the model fully accelerated.
         counts = {"operators": self._operators, "delegated": self._operators}
-        details = {"adapter": self._adapter, "software": self._software, **counts}
+        details = {"adapter": self._adapter, "software": self._software, "first_ms": self._first_ms, **counts}
         return EngineInfo("litert", self._version, "gpu", "WebGPU", 1, self._name, details)
 
 
