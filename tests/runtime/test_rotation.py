@@ -235,12 +235,12 @@ def test_folder_that_goes_away_ends_no_run_and_is_looked_for_once_a_file(tmp_pat
         send(sinks, 0)
         folder.rename(tmp_path / "away")
         folder.touch()
-        send(sinks, 1, 10, 11, 12, 13)
-        assert (len(sinks), sinks.failures) == (1, 1)
-        send(sinks, 20)
-        assert sinks.failures == 2
+        send(sinks, 1, 10, 11, 12, 13)  # at 10 the first file cannot be finished, at 11 a second one not be begun
+        assert (len(sinks), sinks.failures) == (1, 2)
+        send(sinks, 21)
+        assert sinks.failures == 3
         folder.unlink()
-        send(sinks, 29, 30)
+        send(sinks, 30, 31)
         assert len(sinks) == 2
     assert len(names(folder)) == 1
 

@@ -109,9 +109,9 @@ class RotatingSink(Sink):
 
     def write(self, frame: Frame, result: FrameResult) -> None:
         """Write one frame into its file."""
+        if self._begun_s is not None and frame.time_s - self._begun_s >= self._rotation.every_s:
+            self._finish()
         try:
-            if self._begun_s is not None and frame.time_s - self._begun_s >= self._rotation.every_s:
-                self._finish()
             sink = self._sink or self._begin()
             if self._begun_s is None:
                 self._begun_s = frame.time_s
@@ -138,7 +138,7 @@ class RotatingSink(Sink):
         return " until it is time for the next file (--rotate)"
 
     def tries_again(self, frame: Frame) -> bool:
-        """When the time of the file that failed is over; what is too old goes first, which may make room."""
+        """At once when a file could not be finished, or when the time of one that failed is over; old ones go first, which may make room."""
         again = self._begun_s is None or frame.time_s - self._begun_s >= self._rotation.every_s
         if again:
             self._delete_old()
