@@ -121,7 +121,7 @@ def gpu(model: str) -> Iterator[Check]:
 def _tried_gpu(id: str, bundle: Bundle, format: str, *, hardware: bool) -> Check:
     """A trial of the bundle on the GPU, in a process of its own, as `--device auto` makes one."""
     from fer_edge_runtime.engines.device import verdict
-    from fer_edge_runtime.engines.select import default_threads
+    from fer_edge_runtime.engines.select import choose, default_threads
     from fer_edge_runtime.engines.trial import PROBE_VARIABLE, probe_timeout_s, run_trial
 
     try:
@@ -130,7 +130,8 @@ def _tried_gpu(id: str, bundle: Bundle, format: str, *, hardware: bool) -> Check
         return Check(id, FAIL, str(error), f"Unset {PROBE_VARIABLE}, or set it to off.")
     if timeout_s is None:
         return Check(id, PASS, f"not tried: {PROBE_VARIABLE}=off")
-    trial = run_trial(bundle, format, default_threads(), timeout_s=timeout_s)
+    usual = choose(device="cpu", bundle=bundle).format
+    trial = run_trial(bundle, format, default_threads(), against=usual, timeout_s=timeout_s)
     if trial.problem:
         remedy = "Update the graphics driver (Debian: mesa-vulkan-drivers, or NVIDIA's); until then the CPU is used."
         return Check(id, WARN if hardware else PASS, f"cannot be used: {trial.problem}", remedy if hardware else "")
