@@ -15,6 +15,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 from places import DEFAULT_BUNDLE, SAMPLES, hear_interrupts
+from s3_server import S3Server
 
 from fer_edge.__main__ import complete
 from fer_edge.archive.buckets import list_bucket
@@ -283,6 +284,38 @@ def test_addresses_of_files_are_read_like_buckets(tmp_path, small):
     assert found == {f"file://{tmp_path}/b/sub folder/x.jpg": 1, f"file://{tmp_path}/b/cut.jpg": 1}
     only = list_inputs([f"file://{tmp_path}/b/*/*.jpg"])
     assert [item.source for item in only.inputs] == [f"file://{tmp_path}/b/sub folder/x.jpg"]
+
+
+def test_bucket_is_listed_read_and_after_a_stop_gone_on_with(tmp_path, small, monkeypatch):
+    good = {f"2026/{number}.jpg": small for number in range(60)}
+    bad = {"2026/sub folder/cut é.jpg": small[:2000]}
+    others = {"2026/notes.txt": b"no picture", "2026/.hidden/x.jpg": small, "2025/old.jpg": small}
+    out = tmp_path / "r.parquet"
+    command = ("s3://archive/2026", "--out", out, "--workers", 1, "--json")
+    with S3Server("archive", {**good, **bad, **others}) as server:
+        here = {**os.environ, **server.environment}
+        process = start(*command, env=here)
+        wait_for(lambda: parts_of(out), process)
+        process.send_signal(signal.SIGINT)
+        _, words = process.communicate(timeout=60)
+        assert process.returncode == 130, words
+        begun = {row["source"].removeprefix("s3://archive/") for part in parts_of(out) for row in rows(part)}
+        assert 0 < len(begun) < len(good)
+        server.reads.clear()
+        done = annotate(*command, env=here)
+        assert done.returncode == 0, done.stderr
+        assert server.reads == dict.fromkeys((good | bad).keys() - begun, 1)
+        assert server.listings > 2  # a page is 25 keys
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        assert len(list_inputs(["s3://archive/2026/1*.jpg"]).inputs) == 11
+        with pytest.raises(SourceError, match=r"^s3://archive/2027: cannot be read"):
+            list_inputs(["s3://archive/2027"])
+    counts = collections.Counter(row["source"] for row in rows(out))
+    assert counts == {f"s3://archive/{key}": 1 for key in good | bad}
+    assert [row["source"] for row in rows(out) if row["error"]] == ["s3://archive/2026/sub folder/cut é.jpg"]
+    assert json.loads(done.stdout)["bad"] == 1
+    assert "SECRET" not in words + done.stderr + done.stdout
 
 
 def test_credentials_of_an_address_are_never_shown():

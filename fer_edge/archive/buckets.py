@@ -180,4 +180,4 @@ def _failed(address: _Address, key: str, error: Exception) -> SourceError:
         if secret:
             text = text.replace(secret, "***")
     text = re.sub(r"(Detail|X-Amz-[A-Za-z-]+=)[^ ]*", "", text)
-    return SourceError(f"{display_name(address.shown(key))}: cannot be read: {display_name(text)[:300].rstrip('. ')}.")
+    return SourceError(f"{display_name(address.shown(key))}: cannot be read: {display_name(text)[:300].rstrip('.: ')}.")
