@@ -20,6 +20,8 @@ import psutil
 import pytest
 from places import ROOT, SAMPLES, hear_interrupts
 
+from fer_edge_runtime.sinks.media import SPARE_BYTES
+
 sys.path.insert(0, str(ROOT / "benchmarks"))
 from kills import figures, run_all
 
@@ -299,6 +301,27 @@ def test_live_run_goes_on_without_the_output_whose_disk_is_full(start, tmp_path)
     assert words.splitlines()[-1].startswith("fer-edge: out.jsonl: cannot be written")
     assert records(tmp_path / "out.jsonl.part")
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl.part"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_video_of_a_camera_whose_disk_fills_up_is_kept_and_playable(start, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    size = SPARE_BYTES + 2**18
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], capture_output=True, check=False
+    ).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        process = start(*ENDLESS, "--json", "-", "--save", "out.mp4", cwd=disk)
+        assert "is in out.part.mp4. The run goes on without it" in line_with(process, "the disk is full")
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+        assert process.returncode == 8
+        assert [path.name for path in disk.iterdir()] == ["out.part.mp4"]
+        assert cv2.VideoCapture(str(disk / "out.part.mp4")).read()[0]
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_live_run_ends_when_its_last_output_fails(start, tmp_path):

@@ -220,15 +220,20 @@ class VideoSink(Sink):
     def _check_space(self) -> None:
         """The encoder says nothing about a full disk, so look before it is full."""
         if shutil.disk_usage(self._part.path.parent).free < SPARE_BYTES:
-            self._abort()
-            raise output_error(self._part.target, OSError(28, ""))
+            # Hours of a camera cannot be had again, and there is room to finish them.
+            keep = self._live and self.frames > 0
+            self._abort(keep=keep)
+            raise output_error(self._part.target, OSError(28, ""), kept=self._part.path if keep else None)
 
-    def _abort(self) -> None:
+    def _abort(self, *, keep: bool = False) -> None:
         self._failed = True
         if self._writer is not None:
             self._writer.release()
             self._writer = None
-        self._part.discard()
+        if keep:
+            self._part.keep()
+        else:
+            self._part.discard()
 
     def close(self) -> None:
         """Finish the video, look whether it can be read, and give it its name."""
