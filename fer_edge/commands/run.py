@@ -213,8 +213,7 @@ def mqtt_options(url: str | None, **others: Any) -> MqttOptions | None:
 
 
 def patient(options: MqttOptions | None, wait: bool) -> MqttOptions | None:
-    """A run that waits for its camera, or that a service manager started, also waits for its broker: after a power cut all of
-    them start together."""
+    """Also wait for the broker in a run that waits for its camera or is a service: after a power cut all start together."""
     return None if options is None else replace(options, patient=wait)
 
 

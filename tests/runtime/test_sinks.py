@@ -17,7 +17,7 @@ import pytest
 from fer_edge_runtime.errors import ConfigError, OutputError
 from fer_edge_runtime.sinks import ClosedPipe, Sinks, open_sinks
 from fer_edge_runtime.sinks import media as media_module
-from fer_edge_runtime.sinks.base import PartFile
+from fer_edge_runtime.sinks.base import PartFile, Sink
 from fer_edge_runtime.sinks.csv_rows import CsvSink
 from fer_edge_runtime.sinks.jsonl import JsonLinesSink
 from fer_edge_runtime.sinks.media import open_media
@@ -376,6 +376,42 @@ def test_every_sink_is_closed_although_one_fails():
     with pytest.raises(OutputError, match="first"):
         Sinks(sinks).close()
     assert sinks[1].closed
+
+
+class Failing(Sink):
+    """Fails at the first frame."""
+
+    needs_drawing = False
+
+    def __init__(self, error):
+        self.error = error
+
+    def write(self, frame, result):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "lenient", "passes"),
+    [
+        (OutputError("full"), True, False),
+        (OSError(5, "Input/output error"), True, False),
+        (BrokenPipeError(), True, True),
+        (OutputError("full"), False, True),
+        (OSError(5, "Input/output error"), False, True),
+    ],
+)
+def test_only_a_live_run_goes_on_without_an_output_and_not_without_a_reader(error, lenient, passes):
+    said, other = [], Recorder(False)
+    sinks = Sinks([Failing(error), other], lenient=lenient, say=said.append)
+    if passes:
+        with pytest.raises(type(error)):
+            send(sinks, [make_frame()])
+        return
+    send(sinks, [make_frame(), make_frame()])
+    assert len(other.drawn) == 2
+    assert (sinks.failures, len(said), type(sinks.first_error)) == (1, 1, OutputError)
+    with pytest.raises(OutputError, match="the last"):
+        Sinks([Failing(OutputError("the last"))], lenient=True).write(make_frame(), None)
 
 
 def test_window_that_cannot_be_shown_points_to_the_page(monkeypatch):

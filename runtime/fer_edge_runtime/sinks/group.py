@@ -98,12 +98,12 @@ class Sinks:
         """Leave a sink out, if that is allowed and another one is left.
 
         Raises:
-            OutputError: otherwise.
+            OutputError, OSError: otherwise what it raised.
         """
+        if not self._lenient or len(self._sinks) < 2 or isinstance(error, BrokenPipeError):
+            raise error
         if isinstance(error, OSError):
             error = output_error(sink.describe() or "An output", error)
-        if not self._lenient or len(self._sinks) < 2:
-            raise error
         self._sinks.remove(sink)
         self._failed.append(sink)
         self.failures += 1
