@@ -1,6 +1,6 @@
-"""Two Ray nodes of one CPU on this machine, for tests and `benchmarks/annotate.py`: writes the address, ends with standard input.
+"""Ray nodes of one CPU on this machine, for tests and `benchmarks/annotate.py`: writes the address, ends with standard input.
 
-``python ray_cluster.py NODES``; a process of its own, because Ray leaves threads and signal handlers behind.
+``python ray_cluster.py NODES``; each line of standard input kills a node, but not the head; a process of its own, because Ray leaves threads and signal handlers behind.
 """
 
 import os
@@ -14,11 +14,13 @@ def main() -> None:
 
     node = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
     cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    for _ in range(int(sys.argv[1]) - 1):
-        cluster.add_node(**node)
+    others = [cluster.add_node(**node) for _ in range(int(sys.argv[1]) - 1)]
     sys.stdout.write(f"{cluster.address}\n")
     sys.stdout.flush()
-    sys.stdin.read()
+    for _ in sys.stdin:
+        cluster.remove_node(others.pop(), allow_graceful=False)
+        sys.stdout.write("killed\n")
+        sys.stdout.flush()
     cluster.shutdown()
 
 

@@ -1,4 +1,4 @@
-"""`fer-edge annotate --ray` on two nodes of one machine, while processes of the cluster are killed."""
+"""`fer-edge annotate --ray` on two nodes of one machine, while processes of the cluster, and then a node, are killed."""
 
 import collections
 import importlib.util
@@ -27,7 +27,7 @@ def cluster():
     """Process and address of a cluster of two nodes with a CPU each."""
     command = [sys.executable, str(ROOT / "tests" / "ray_cluster.py"), "2"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL, bufsize=1
     ) as process:
         yield process, process.stdout.readline().strip()
         process.stdin.close()
@@ -58,7 +58,7 @@ def workers_of(process):
     return found
 
 
-def test_every_input_counts_once_although_processes_of_the_cluster_are_killed(tmp_path, cluster):
+def test_every_input_counts_once_although_processes_and_a_node_of_the_cluster_are_killed(tmp_path, cluster):
     nodes, address = cluster
     folder, out = tmp_path / "many", tmp_path / "r.parquet"
     folder.mkdir()
@@ -82,6 +82,11 @@ def test_every_input_counts_once_although_processes_of_the_cluster_are_killed(tm
     before = len(list(parts.glob("part-*")))
     wait_for(lambda: len(list(parts.glob("part-*"))) > before, process)
     wait_for(lambda: workers_of(nodes), process)[0].kill()
+    before = len(list(parts.glob("part-*")))
+    wait_for(lambda: len(list(parts.glob("part-*"))) > before, process)
+    nodes.stdin.write("\n")
+    assert nodes.stdout.readline() == "killed\n"
+    assert process.poll() is None  # it was in the middle of its work
     said, words = process.communicate(timeout=300)
     assert process.returncode == 0, words
     assert "on 2 nodes" in words
