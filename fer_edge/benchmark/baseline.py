@@ -227,20 +227,24 @@ def _figures(record: Mapping[str, Any]) -> Iterator[tuple[Key, tuple[float, Kind
         own = Key(case["name"], case["artefact"], case["engine"], case["device"], case["delegate"], case["threads"], "")
         seen[own] += 1
         own = own._replace(bundle=f"{own.bundle} ({seen[own]})" if seen[own] > 1 else own.bundle)
-        for figure, value, kind in _of_case(case):
+        for figure, value, kind in _of_case(case, (record.get("settings") or {}).get("clip", "demo")):
             yield own._replace(figure=figure), (float(value), kind)
 
 
-def _of_case(case: Mapping[str, Any]) -> Iterator[tuple[str, Any, Kind]]:
+def _of_case(case: Mapping[str, Any], clip: str) -> Iterator[tuple[str, Any, Kind]]:
     """Batches first: ratios are to the first of them. A record may lack everything else."""
     for batch in case["faces"]:
         yield f"{batch['faces']} face{'s' * (batch['faces'] != 1)}", batch["p50_ms"], TIME
     for stage, times in ((case.get("clip") or {}).get("stages") or {}).items():
         yield (
-            f"clip: {'whole frame' if stage == 'total' else stage}",
+            f"clip{'' if clip == 'demo' else f' {clip}'}: {'whole frame' if stage == 'total' else stage}",
             times["p50_ms"],
             TIME if stage == "total" else STAGE,
         )
-    for figure, name, kind in (("loading", "load_ms", LOADING), ("peak memory", "peak_mib", MEMORY)):
+    largest = max(batch["faces"] for batch in case["faces"])  # a larger batch takes more memory
+    for figure, name, kind in (
+        ("loading", "load_ms", LOADING),
+        (f"peak memory, batches up to {largest}", "peak_mib", MEMORY),
+    ):
         if case.get(name) is not None:
             yield figure, case[name], kind

@@ -46,7 +46,7 @@ STAGES = {"decode": 0.0, "detect": 5.0, "total": 8.0}
         ({"stages": STAGES | {"detect": 6.0}}, "clip: detect: 6 ms, before 5 ms: 20.0% slower"),
         ({"stages": STAGES | {"total": 9.0}}, "clip: whole frame: 9 ms, before 8 ms: 12.5% slower"),
         ({"stages": STAGES, "load_ms": 130.0}, "loading: 130 ms, before 100 ms: 30.0% slower"),
-        ({"stages": STAGES, "peak_mib": 90.0}, "peak memory: 90 MiB, before 60 MiB: 50.0% more"),
+        ({"stages": STAGES, "peak_mib": 90.0}, "peak memory, batches up to 1: 90 MiB, before 60 MiB: 50.0% more"),
         ({"stages": STAGES | {"decode": 0.2}}, "clip: decode: 0.2 ms"),
     ],
 )
@@ -54,6 +54,18 @@ def test_stages_whole_frames_loading_and_memory_fail_too(now, said):
     found = compare(whole(stages=STAGES), whole(**now), allowed=0.1)
     (failed,) = found.failures
     assert said in failed.sentence()
+
+
+def test_another_clip_and_other_batches_are_no_basis():
+    before, now = (
+        whole(stages=STAGES),
+        whole(stages={name: 9 * value for name, value in STAGES.items()}, peak_mib=900.0),
+    )
+    now["settings"] = {"clip": "street.mp4"}
+    now["cases"][0]["faces"].append({"faces": 16, "p50_ms": 5.0})
+    found = compare(before, now, allowed=0.1)
+    assert [change.case.rpartition("), ")[2] for change in found.changes] == ["1 face", "loading"]
+    assert any("clip street.mp4: detect: only in this run" in line for line in found.missing)
 
 
 def test_what_scatters_by_itself_does_not_fail():
