@@ -143,6 +143,27 @@ def ensemble_table() -> str:
     )
 
 
+def train_throughput_table() -> str:
+    """How fast recipes learn, by benchmarks/train_throughput.py."""
+    if (values := measured("train_throughput")) is None:
+        return NOT_MEASURED
+    rows = [
+        "| recipe | device, backend | precision | batch | faces/s | waits for data (lowest to highest) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for e in values["entries"]:
+        backend = f"{e['backend']} {e['versions'].get(e['backend'], '')}".strip()
+        waits = e["waiting"]
+        rows.append(
+            f"| {e['recipe']} | {e['device']}, {backend} | {e['precision']} | {e['batch_size']} | {e['faces_per_s']:.0f} | "
+            f"{waits['median']:.1%} ({waits['min']:.1%} to {waits['max']:.1%}) |"
+        )
+    return (
+        "\n".join(rows)
+        + "\n\nFine-tuning stage, through `fit`, against the same steps on one batch that is made once; under 0 is noise. No GPU was at hand for these."
+    )
+
+
 def int8_table() -> str:
     """One row a file that benchmarks/int8_results.py wrote."""
     rows = [
@@ -467,6 +488,7 @@ TABLES = {
     "startup": startup_table,
     "train": train_table,
     "ensemble": ensemble_table,
+    "train_throughput": train_throughput_table,
     "read_data": read_data_table,
     "int8": int8_table,
     "quantization": quantization_table,
