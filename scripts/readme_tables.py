@@ -160,7 +160,7 @@ def train_throughput_table() -> str:
         )
     return (
         "\n".join(rows)
-        + "\n\nFine-tuning stage, through `fit`, against the same steps on one batch that is made once; under 0 is noise. No GPU was at hand for these."
+        + "\n\nFine-tuning stage, through `fit`, against the same steps on one batch that is made once; under 0 is noise."
     )
 
 
