@@ -286,6 +286,17 @@ def test_addresses_of_files_are_read_like_buckets(tmp_path, small):
     assert [item.source for item in only.inputs] == [f"file://{tmp_path}/b/sub folder/x.jpg"]
 
 
+def test_first_run_of_a_user_says_the_notice_once(tmp_path, small):
+    (tmp_path / "a.jpg").write_bytes(small)
+    here = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    first, second = (
+        annotate("a.jpg", "--out", f"{name}.parquet", "--workers", 1, cwd=tmp_path, env=here) for name in ("one", "two")
+    )
+    assert "no legal advice" in first.stderr, first.stderr
+    assert second.returncode == 0, second.stderr
+    assert "no legal advice" not in second.stderr
+
+
 def test_bucket_is_listed_read_and_after_a_stop_gone_on_with(tmp_path, small, monkeypatch):
     good = {f"2026/{number}.jpg": small for number in range(60)}
     bad = {"2026/sub folder/cut é.jpg": small[:2000]}

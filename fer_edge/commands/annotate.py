@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fer_edge import __version__
 from fer_edge.commands.annotate_display import AnnotateDisplay, counted
 from fer_edge.commands.display import interruptible, need
+from fer_edge.first_run import first_run_notice
 from fer_edge_runtime.errors import ConfigError, OutputError, SourceError
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ class _Job:
         try:
             facts = first.facts()
             self._say(f"fer-edge {__version__}: {facts['runs']}")
+            if notice := first_run_notice():
+                self._say(notice)
             known = {**self._identity(facts), "labels": facts["labels"]}
             wanted = {**known, "inputs_sha256": digest(listing.inputs)}
             totals = complete_already(self._options.out, wanted)
