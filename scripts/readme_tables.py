@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from reliability_table import reliability_line as line_of_faults
 from reliability_table import reliability_table as table_of_faults
 
 ROOT = Path(__file__).parents[1]
@@ -482,6 +483,11 @@ def reliability_table() -> str:
     return NOT_MEASURED if values is None else table_of_faults(values)
 
 
+def reliability_line() -> str:
+    values = measured("reliability")
+    return NOT_MEASURED if values is None else line_of_faults(values)
+
+
 TABLES = {
     "accuracy": accuracy_table,
     "stages": stages_table,
@@ -500,6 +506,7 @@ TABLES = {
     "pi_emulated": pi_emulated_table,
     "peers": peers_table,
     "reliability": reliability_table,
+    "reliability_line": reliability_line,
 }
 
 

@@ -11,12 +11,12 @@ MIN_RATE = 0.9
 
 def kills(found: dict[str, Any]) -> Row:
     each = found["signals"]
-    landed = sum(one["landed"] for one in each.values())
+    landed = ", ".join(f"{name} {one['landed']} of {one['kills']}" for name, one in each.items())
     longest = max(each[name]["seconds_to_end_max"] for name in ("SIGTERM", "SIGINT"))
     return (
-        f"{found['kills']} runs killed at random moments ({', '.join(each)})",
+        f"{found['kills']} runs killed at random moments",
         broken(sum(one["broken_promises"] for one in each.values())),
-        f"{landed} hit a living process; SIGTERM and SIGINT: ended within {longest:.1f} s. Promised: last line whole, video plays, no process left",
+        f"hit a living process: {landed}; SIGTERM and SIGINT: ended within {longest:.1f} s. Promised: last line whole, video plays, no process left",
     )
 
 
@@ -33,12 +33,15 @@ def cameras(found: dict[str, Any]) -> Row:
 
 def soak(found: dict[str, Any]) -> Row:
     growth, faults = found["growth_mb_per_hour"], sum(found["faults"].values())
+    early, late = found["latency_p99_ms"]
+    judged = "promised: 10 %" if found["latency_checked"] else "not judged, the machine was at work"
     return (
         f"{found['minutes']:g} minutes on a camera that failed {faults} times",
         broken(len(found["broken_promises"])),
         f"{found['results']:,} results, {found['lost']} lost; memory {growth['slope']:+.1f} MB an hour (95 %: {growth['low']:+.1f} to "
         f"{growth['high']:+.1f}); file descriptors {found['file_descriptors'][0]} to {found['file_descriptors'][1]}, "
-        f"threads {found['threads'][0]} to {found['threads'][1]}",
+        f"threads {found['threads'][0]} to {found['threads'][1]}; 99th percentile from the camera's sending to the line {early:.1f} to {late:.1f} ms "
+        f"({found['latency_p99_drift']:+.0%}; {judged})",
     )
 
 
@@ -77,6 +80,29 @@ def broken(count: int) -> str:
 ROWS: dict[str, Callable[[dict[str, Any]], Row]] = {
     "kills": kills, "cameras": cameras, "soak": soak, "service": service, "fuzz": fuzz, "flips": flips,
 }  # fmt: skip
+
+
+IN_SHORT: dict[str, Callable[[dict[str, Any]], str]] = {
+    "kills": lambda found: f"{sum(one['landed'] for one in found['signals'].values())} runs killed",
+    "cameras": lambda found: f"{sum(found['faults'].values()) + found['flaps']['outages']} camera outages",
+    "fuzz": lambda found: f"{found['cases']:,} spoiled inputs",
+    "flips": lambda found: (
+        f"{sum(each['positions'] for each in found['files'].values()):,} changed bytes in shipped files"
+    ),
+    "soak": lambda found: (
+        f"{found['minutes']:g} minutes on a camera that failed {sum(found['faults'].values())} times ({found['results']:,} results, "
+        f"{found['lost']} lost)"
+    ),
+}
+
+
+def reliability_line(values: dict[str, Any]) -> str:
+    """The same in a sentence, of what was measured."""
+    there = [name for name in IN_SHORT if name in values]
+    failed = [f"{name} {count}" for name in there if (count := ROWS[name](values[name])[1]) != "none"]
+    return (
+        f"{', '.join(IN_SHORT[name](values[name]) for name in there)}. Promises broken: {', '.join(failed) or 'none'}."
+    )
 
 
 def reliability_table(values: dict[str, Any]) -> str:
