@@ -1,4 +1,4 @@
-"""What `scripts/reliability_table.py` makes of results: of whichever sections there are, with what was broken."""
+"""What `scripts/reliability_table.py` and `benchmarks/service.py --check` make of results: of whichever there are, with what was broken."""
 
 import copy
 import sys
@@ -7,8 +7,11 @@ import pytest
 from places import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
 from reliability_table import reliability_line, reliability_table
+from service import failures
 
+sys.path.pop(0)
 sys.path.pop(0)
 
 MACHINE = {"cpu": "A processor", "cores": 2, "date": "2026-11-25"}
@@ -59,3 +62,28 @@ def test_kills_are_told_by_signal(results):
 def test_soak_says_whether_its_latency_was_judged(results, checked, words):
     results["soak"]["latency_checked"] = checked
     assert f"40.0 to 42.0 ms (+5%; {words})" in reliability_table(results)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"ratio": 0.89}, "200 clients: 89.0% of the frame rate"),
+        ({"codes": {"200": 9, "500": 1}}, "200 clients: answers {'200': 9, '500': 1}"),
+        ({"codes": {"429": 9}, "ok_per_s": 0.0}, "200 clients: answers {'429': 9}"),
+    ],
+)
+def test_answers_of_the_live_page_under_load_are_looked_at(change, words):
+    well = {"ratio": 1.0, "quiet_fps": 15.0, "codes": {"200": 9, "429": 1, "503": 1}, "ok_per_s": 1.0}
+    slow = {"ratio": 0.91, "quiet_fps": 15.0}
+    for load, problems, count in ((well, [], "none"), (well | change, [words], "**1**")):
+        loads = {"200 clients": load, "200 slow headers": slow}
+        page = {"loads": loads, "seconds": 10.0, "stop_s_with_50_clients": 0.1}
+        assert failures(loads, {}) == problems
+        assert f"| {count} | frame rate" in reliability_table({"service": {"machine": MACHINE, "page": page}})
+
+
+def test_answers_of_the_picture_service_are_looked_at():
+    assert failures({}, {"1 clients": {"codes": {"200": 3, "503": 1}, "ok_per_s": 3.0}}) == []
+    assert failures({}, {"1 clients": {"codes": {"200": 3, "400": 1}, "ok_per_s": 3.0}}) == [
+        "1 clients: answers {'200': 3, '400': 1}"
+    ]
