@@ -37,12 +37,11 @@ def installation(tmp_path_factory):
     shutil.copytree(ROOT / "fer_edge", place / "fer_edge", ignore=leave_out)
     shutil.copytree(ROOT / "runtime" / "fer_edge_runtime", place / "fer_edge_runtime", ignore=leave_out)
     assets = place / "fer_edge_runtime" / "assets"
-    if not (assets / "tiny").exists():
-        shutil.copytree(assets / "default", assets / "tiny")
+    shutil.copytree(assets / "default", assets / "tiny")
     edit_manifest(assets / "tiny", lambda record: record.update(name="tiny", version="0.3.0", metrics=[]))
     (assets / "pictures").mkdir()
-    manifests = {name: (assets / name / "manifest.json").read_bytes() for name in ("default", "tiny")}
-    digests = {name: hashlib.sha256(manifest).hexdigest() for name, manifest in manifests.items()}
+    digests = json.loads((assets / "digests.json").read_text())
+    digests["tiny"] = hashlib.sha256((assets / "tiny" / "manifest.json").read_bytes()).hexdigest()
     (assets / "digests.json").write_text(json.dumps(digests))
     return place
 
