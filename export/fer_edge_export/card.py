@@ -301,5 +301,7 @@ def _weights(recipe: TrainConfig) -> str:
             f"ImageNet weights of `keras.applications` for {recipe.architecture} ({BACKBONES[recipe.architecture].reference}), as Keras "
             "downloads them. ImageNet's pictures have their own terms."
         )
+    if not recipe.weights.endswith(".h5"):
+        return f"The backbone of the training run `{recipe.weights}`, of the same toolkit. What that was trained on shaped this model too."
     known = _KNOWN_WEIGHTS.get(recipe.weights, "see its own documentation for origin and licence.")
     return f"`{recipe.weights}`: {known}"

@@ -201,6 +201,25 @@ def test_backbone_weights_are_loaded_from_a_file(tmp_path: Path) -> None:
     assert any(not np.array_equal(a, b) for (a, _), b in zip(pairs, source.get_weights(), strict=False))
 
 
+def test_another_runs_backbone_is_taken_whatever_its_classes(tmp_path: Path) -> None:
+    graph, trained = build_training_model(MOBILENET, 7)
+    graph.save(tmp_path / "model.keras")
+
+    _, started = build_training_model(replace(MOBILENET, weights=str(tmp_path)), 2)
+
+    pairs = list(zip(trained.get_weights()[:-2], started.get_weights()[:-2], strict=True))
+    assert all(np.array_equal(a, b) for a, b in pairs)
+    assert started.output_shape == (None, 2)
+
+
+def test_run_of_another_network_or_width_or_no_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="gives no weights to start from: there is no mobilenetv2"):
+        build_training_model(replace(MOBILENET, weights=str(tmp_path)), 7)
+    build_training_model(replace(MOBILENET, width=0.5), 7)[0].save(tmp_path / "model.keras")
+    with pytest.raises(DataError, match="of another width"):
+        build_training_model(replace(MOBILENET, weights=str(tmp_path)), 7)
+
+
 def test_missing_weights_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no weights file at .*none.weights.h5"):
         build_training_model(replace(MOBILENET, weights=str(tmp_path / "none.weights.h5")), 7)

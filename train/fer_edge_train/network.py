@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+import zipfile
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,10 @@ def build_training_model(config: TrainConfig, classes: int) -> tuple[keras.Model
     else:
         classifier, backbone = build_classifier(config, classes, keras=keras)
         if config.weights != "none":
-            _load_backbone(backbone, Path(config.weights))
+            if Path(config.weights).is_dir():
+                _take_backbone(backbone, config.architecture, Path(config.weights))
+            else:
+                _load_backbone(backbone, Path(config.weights))
     faces = keras.Input((FACE_SIZE, FACE_SIZE, 1), dtype="uint8", name="faces")
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="normalise")(faces)
     for layer in augment_layers(config.augment, config.seed):
@@ -126,10 +130,25 @@ def _with_imagenet(config: TrainConfig, classes: int) -> tuple[keras.Model, kera
         ) from error
 
 
+def _take_backbone(backbone: keras.Model, architecture: str, run: Path) -> None:
+    """The best backbone of another run, which may have had other classes."""
+    try:
+        trained = keras.models.load_model(run / "model.keras", compile=False).get_layer(architecture)
+    except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{run} gives no weights to start from: there is no {architecture} in a model.keras of it. {_reason(error)}"
+        ) from error
+    try:
+        for layer, learned in zip(backbone.layers, backbone_layers(trained), strict=True):
+            layer.set_weights(learned.get_weights())
+    except ValueError as error:
+        raise DataError(f"{run} has a {architecture} of another width, which does not fit: {_reason(error)}") from error
+
+
 def _load_backbone(backbone: keras.Model, weights: Path) -> None:
     if not weights.is_file():
         raise DataError(
-            f"There is no weights file at {weights}. Give a keras.applications '*_notop.weights.h5', 'imagenet' or 'none'."
+            f"There is no weights file at {weights}. Give a keras.applications '*_notop.weights.h5', a run folder, 'imagenet' or 'none'."
         )
     before = [w.copy() for w in backbone.get_weights()]
     try:
