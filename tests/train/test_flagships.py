@@ -81,6 +81,13 @@ def test_a_shipped_bundles_recipe_learns_from_the_teachers_that_its_script_makes
     assert recipe.split == "usage"
 
 
+def test_the_binary_bundle_starts_from_the_run_that_its_script_makes() -> None:
+    recipe = load_recipe(str(ROOT / "benchmarks" / "recipes" / "binary.toml"))
+
+    assert recipe.data.classes == PAIR
+    assert f"run={recipe.weights.removeprefix('runs/')}\n" in (ROOT / "scripts" / "flagship").read_text()
+
+
 @pytest.mark.parametrize("arguments", [[], ["tiny"], ["default", "nowhere.parquet"]])
 def test_the_flagship_script_says_what_it_needs(arguments: list[str]) -> None:
     done = subprocess.run([ROOT / "scripts" / "flagship", *arguments], capture_output=True, text=True, check=False)
