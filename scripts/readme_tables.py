@@ -392,7 +392,8 @@ def boards_table() -> str:
     return (
         "\n".join(rows)
         + f"\n\n**Estimates, not measurements**: our operation counts divided by the rates of published times. {sources}. The slowest of the "
-        "anchors to the fastest; the rest of a frame is this machine's, times the board's slowdown with one and the same network "
+        "anchors to the fastest; an operation counts the same in every layer, though the dense convolutions of nano and binary reach a higher rate than "
+        "MobileNetV1's depthwise ones, so their rows are rather too slow. The rest of a frame is this machine's, times the board's slowdown with one and the same network "
         f"({'; '.join(dict.fromkeys(row['basis'] for row in values['rows']))})."
     )
 
