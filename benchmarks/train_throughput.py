@@ -6,7 +6,7 @@
 Two epochs take turns, through the same `fit` and with the fine-tuning stage's optimizer and layers: one over the recipe's own
 batches, drawn, augmented on the host and copied for every step, and one that is given the same batch again and again. The share
 that waits is what the second one saves. Weights are random: time does not depend on them. One entry a recipe, backend and device
-is kept in results/train_throughput.json.
+is kept in results/throughput.json.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fer_edge_train.provenance import versions
 from fer_edge_train.run_folder import read_json
 from fer_edge_train.trainer import compile_stage
 
-NAME = "train_throughput"
+NAME = "throughput"
 
 
 class Some(keras.utils.PyDataset):

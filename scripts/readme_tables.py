@@ -146,7 +146,7 @@ def ensemble_table() -> str:
 
 def train_throughput_table() -> str:
     """How fast recipes learn, by benchmarks/train_throughput.py."""
-    if (values := measured("train_throughput")) is None:
+    if (values := measured("throughput")) is None:
         return NOT_MEASURED
     rows = [
         "| recipe | device, backend | precision | batch | faces/s | faces/s made ready alone | waits for data, median (range) |",
