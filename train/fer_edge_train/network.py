@@ -14,6 +14,7 @@ import numpy as np
 
 from fer_edge_runtime.errors import DataError
 from fer_edge_train.architectures import FIRST_HEAD_LAYER, PRETRAINED, build_classifier
+from fer_edge_train.bundle_weights import is_bundle
 from fer_edge_train.config import Augment, TrainConfig
 from fer_edge_train.data import FACE_SIZE
 
@@ -25,7 +26,7 @@ def build_training_model(config: TrainConfig, classes: int) -> tuple[keras.Model
     `fer_edge_runtime.preprocess` does on the device (a test compares the two).
 
     Args:
-        config: the recipe; ``config.weights`` fills the backbone.
+        config: the recipe; ``config.weights`` fills the backbone, but for a bundle's (`bundle_weights.start_from_bundle`).
         classes: number of labels.
 
     Returns:
@@ -38,7 +39,7 @@ def build_training_model(config: TrainConfig, classes: int) -> tuple[keras.Model
         classifier, _ = _with_imagenet(config, classes)
     else:
         classifier, backbone = build_classifier(config, classes, keras=keras)
-        if config.weights != "none":
+        if config.weights != "none" and not is_bundle(config.weights):
             if Path(config.weights).is_dir():
                 _take_backbone(backbone, config.architecture, Path(config.weights))
             else:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fer_edge_runtime.errors import ConfigError, DataError
 from fer_edge_train.batches import Batches, steps_per_epoch
+from fer_edge_train.bundle_weights import is_bundle, start_from_bundle
 from fer_edge_train.config import Stage, TrainConfig
 from fer_edge_train.data import FaceDataset
 from fer_edge_train.devices import use_all_devices, use_one_device
@@ -139,6 +140,8 @@ def _train_stages(
         listener.say(f"Continuing {run.path}: {progress.stage}, {progress.epoch} epoch(s) of this stage done.")
     else:
         graph, classifier = build_training_model(config, len(data.names))
+        if is_bundle(config.weights):
+            listener.say(start_from_bundle(graph, classifier, config, data.names, task.images))
         # Only now: a wrong weights file leaves no run behind that a second try would trip over.
         write_json(run.config_file, {
             "config": config.to_dict(), "dataset_digest": digest, "split_hash": split_hash(data),
