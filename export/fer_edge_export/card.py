@@ -9,6 +9,7 @@ from typing import Any
 
 from fer_edge_export.evaluate import Measured
 from fer_edge_train.architectures import BACKBONES
+from fer_edge_train.bundle_weights import is_bundle
 from fer_edge_train.config import TrainConfig
 from fer_edge_train.data import FER2013_LABELS
 
@@ -301,6 +302,8 @@ def _weights(recipe: TrainConfig) -> str:
             f"ImageNet weights of `keras.applications` for {recipe.architecture} ({BACKBONES[recipe.architecture].reference}), as Keras "
             "downloads them. ImageNet's pictures have their own terms."
         )
+    if is_bundle(recipe.weights):
+        return f"The bundle `{recipe.weights}`, of the same toolkit, de-quantized. What that was trained on shaped this model too."
     if not recipe.weights.endswith(".h5"):
         return f"The backbone of the training run `{recipe.weights}`, of the same toolkit. What that was trained on shaped this model too."
     known = _KNOWN_WEIGHTS.get(recipe.weights, "see its own documentation for origin and licence.")

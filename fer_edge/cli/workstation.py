@@ -17,7 +17,7 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Run folder to write; with compare, the page's folder.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Print the recipes and end.")] = False,
     weights: Annotated[
-        str | None, typer.Option(help="Backbone: a '*_notop.weights.h5', a run folder, imagenet or none.")
+        str | None, typer.Option(help="Backbone: a '*_notop.weights.h5', a run folder, a bundle, imagenet or none.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     dry_run: Annotated[
@@ -72,7 +72,7 @@ def tune(
     timeout: Annotated[float, typer.Option(help="End after so many minutes; 0 is no limit.")] = 0,
     rows: Annotated[int, typer.Option(help="Learn from so many training rows only, for speed; 0 is all.")] = 0,
     weights: Annotated[
-        str | None, typer.Option(help="Backbone: a '*_notop.weights.h5', a run folder, imagenet or none.")
+        str | None, typer.Option(help="Backbone: a '*_notop.weights.h5', a run folder, a bundle, imagenet or none.")
     ] = None,
     head_lr: Annotated[
         str | None, typer.Option(metavar="LOW:HIGH", help="Learning rates of stage 1; one value fixes it.")

@@ -270,6 +270,13 @@ def test_best_recipe_finds_its_weights_from_any_folder(tmp_path: Path, monkeypat
     assert config.expects == "50.00% on PublicTest, which chose it (trial 3; 4 trials)"
 
 
+def test_best_recipe_keeps_the_name_of_a_shipped_bundle() -> None:
+    plan = replace(PLAN, config=replace(RECIPE, weights="nano"))
+    best = {"number": 1, "accuracy": 0.5, "values": {}}
+
+    assert best_config(plan, {"best": best, "trials": [best]}).weights == "nano"
+
+
 # TOML
 
 

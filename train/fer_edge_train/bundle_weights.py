@@ -62,12 +62,16 @@ def start_from_bundle(graph: keras.Model, classifier: keras.Model, config: Train
     bundle = load_bundle(config.weights)
     network = _network_of(bundle, config)
     found = read_layers(bundle)
-    kernels = [layer for layer in classifier.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)]
+    kernels = [
+        layer for layer in classifier.layers if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
+    ]
     norms = {layer.name: _norm_after(layer, classifier, network) for layer in kernels}
     for layer in kernels:
         folded = found.get(layer.name)
-        if folded is None:
-            raise DataError(f"{bundle.origin} has no layer {layer.name}: it is not the {network} that this version of fer-edge builds.")
+        if folded is None or folded.kernel.size not in (_size(layer), _size(layer) / 3):
+            raise DataError(
+                f"{bundle.origin} has no layer {layer.name} of that size: it is not the {network} that this version of fer-edge builds."
+            )
         _set_folded(layer, norms[layer.name], folded)
     _unfold(graph, classifier, kernels, norms, faces)
     scores = "the backbone"
@@ -123,9 +127,15 @@ def _keras_order(operator: str, kernel: NDArray[np.float32]) -> NDArray[np.float
 def _network_of(bundle: Bundle, config: TrainConfig) -> str:
     """The architecture that recipe and bundle share."""
     recipe = bundle.manifest.provenance.get("recipe")
-    made = TrainConfig.from_dict(recipe, where=f"{bundle.origin}, the recipe in its manifest") if isinstance(recipe, dict) else None
+    made = (
+        TrainConfig.from_dict(recipe, where=f"{bundle.origin}, the recipe in its manifest")
+        if isinstance(recipe, dict)
+        else None
+    )
     if made is None:
-        raise DataError(f"{bundle.origin} does not say what network it holds; fer-edge export writes that into a bundle.")
+        raise DataError(
+            f"{bundle.origin} does not say what network it holds; fer-edge export writes that into a bundle."
+        )
     if (made.architecture, made.width) != (config.architecture, config.width):
         raise DataError(
             f"{bundle.origin} holds {made.architecture} of width {made.width:g}, this recipe trains {config.architecture} of width "
@@ -136,13 +146,20 @@ def _network_of(bundle: Bundle, config: TrainConfig) -> str:
 
 def _norm_after(layer: Any, classifier: keras.Model, network: str) -> Any:
     """The batch norm that reads a convolution's output."""
-    norm = next((n for n in classifier.layers if isinstance(n, keras.layers.BatchNormalization) and n.input is layer.output), None)
+    norm = next(
+        (n for n in classifier.layers if isinstance(n, keras.layers.BatchNormalization) and n.input is layer.output),
+        None,
+    )
     if norm is None or not norm.scale or layer.use_bias:
         raise ConfigError(
             f"{network} cannot start from a bundle: its layer {layer.name} has no batch norm of its own with a scale. mobilenetv2, nano, "
             "resnet14 and cnn4 can; start others from a run folder."
         )
     return norm
+
+
+def _size(layer: Any) -> int:
+    return int(np.prod(layer.get_weights()[0].shape))
 
 
 def _set_folded(layer: Any, norm: Any, folded: Folded) -> None:
@@ -156,7 +173,9 @@ def _set_folded(layer: Any, norm: Any, folded: Folded) -> None:
     norm.set_weights([one, folded.offset, 0 * one, one - norm.epsilon])
 
 
-def _unfold(graph: keras.Model, classifier: keras.Model, kernels: list[Any], norms: dict[str, Any], faces: NDArray[np.uint8]) -> None:
+def _unfold(
+    graph: keras.Model, classifier: keras.Model, kernels: list[Any], norms: dict[str, Any], faces: NDArray[np.uint8]
+) -> None:
     """Give every batch norm the statistics of what it reads, and every kernel the size of a fresh one.
 
     The size matters to learning though not to the function: weight decay and step sizes are made for it.

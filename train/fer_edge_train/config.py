@@ -162,7 +162,8 @@ class TrainConfig:
         reproduces: the system that the recipe follows.
         expects: the result to expect, and where.
         architecture: a key of `fer_edge_train.architectures.BACKBONES`.
-        weights: of the backbone: ``none``, ``imagenet`` (downloaded by Keras), a ``.weights.h5`` file, or the folder of another run.
+        weights: of the backbone: ``none``, ``imagenet`` (downloaded by Keras), a ``.weights.h5`` file, the folder of another run, or a
+            bundle: the name of a shipped one, a folder or a zip.
         input_size: side of the network's input in pixels; a face of 48 pixels is enlarged to it.
         width: width multiplier of mobilenetv2, cnn4, nano and resnet14.
         split: ``usage`` (FER2013's own), ``80-20`` (a fifth of the training rows selects, the test rows are untouched)

@@ -149,7 +149,7 @@ def _take_backbone(backbone: keras.Model, architecture: str, run: Path) -> None:
 def _load_backbone(backbone: keras.Model, weights: Path) -> None:
     if not weights.is_file():
         raise DataError(
-            f"There is no weights file at {weights}. Give a keras.applications '*_notop.weights.h5', a run folder, 'imagenet' or 'none'."
+            f"There is no weights file at {weights}. Give a keras.applications '*_notop.weights.h5', a run folder, a bundle, 'imagenet' or 'none'."
         )
     before = [w.copy() for w in backbone.get_weights()]
     try:

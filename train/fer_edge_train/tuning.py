@@ -26,6 +26,7 @@ from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
+from fer_edge_runtime.shipped import shipped_folder
 from fer_edge_train.config import TrainConfig, override
 from fer_edge_train.data import FaceDataset
 from fer_edge_train.run_folder import RunFolder
@@ -237,7 +238,8 @@ def best_config(plan: Search, found: Mapping[str, Any]) -> TrainConfig:
     config = _applied(plan.config, best["values"])
     part = f", {plan.rows:,} training rows" if plan.rows else ""
     words = f"{best['accuracy']:.2%} on PublicTest, which chose it (trial {best['number']}; {len(found['trials'])} trials{part})"
-    weights = str(Path(config.weights).resolve()) if config.weights not in ("none", "imagenet") else config.weights
+    by_name = config.weights in ("none", "imagenet") or shipped_folder(config.weights) is not None
+    weights = config.weights if by_name else str(Path(config.weights).resolve())
     teachers = tuple(str(Path(teacher).resolve()) for teacher in config.distill.teachers)
     return replace(config, expects=words, weights=weights, distill=replace(config.distill, teachers=teachers))
 
