@@ -14,9 +14,11 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 sys.path.insert(0, str(ROOT / "scripts"))
 import kept
 import limit
-import readme_tables
 import sweep
 from machine import describe_machine, measured_files, write_results
+from page_tables import results
+from page_tables.cells import made_with
+from readme_tables import TABLES
 
 sys.path.pop(0)
 sys.path.pop(0)
@@ -40,24 +42,24 @@ def test_machine_names_every_library_that_is_timed_and_the_commit():
 
 
 def test_versions_stand_beside_the_figures_and_older_files_are_still_shown():
-    found = readme_tables.made_with({"machine": NEW})
+    found = made_with({"machine": NEW})
     assert (
         found
         == "A processor, 2 cores, load 0.5; fer-edge 0.1.0 (058539c12ab3), onnxruntime 1.31.1, Python 3.11.7; 2026-11-22"
     )
-    assert readme_tables.made_with({"machine": OLD}) == "A processor, 2 cores; 2026-11-22"
+    assert made_with({"machine": OLD}) == "A processor, 2 cores; 2026-11-22"
 
 
 @pytest.mark.parametrize("name", ["stages", "startup", "read_data", "robustness", "int8", "flagships"])
 def test_table_says_on_what_it_was_measured(name):
-    assert "Python 3." in readme_tables.TABLES[name]()
+    assert "Python 3." in TABLES[name]()
 
 
 def test_results_of_another_model_than_the_shipped_one_are_named(tmp_path, monkeypatch):
     bundles = [load_bundle(name) for name in shipped_names()]
     files = measured_files((bundle, artefact) for bundle in bundles for artefact in bundle.manifest.artefacts)
     assert files["default/model.int8.tflite"] == load_bundle("default").artefact("tflite").sha256
-    monkeypatch.setattr(readme_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
     for name, measured in (
         ("flagships", files),
         ("robustness", files | {"default/model.int8.tflite": "0" * 64}),
@@ -65,7 +67,7 @@ def test_results_of_another_model_than_the_shipped_one_are_named(tmp_path, monke
     ):
         (tmp_path / f"{name}.json").write_text(json.dumps({"measured_files": measured}))
     (tmp_path / "pi_emulated.json").write_text("{}")
-    assert readme_tables.other_files() == [
+    assert results.other_files() == [
         "robustness.json was measured on another default/model.int8.tflite than the one that ships now.",
         "pi_emulated.json does not say which model files it was measured on.",
     ]
@@ -75,7 +77,7 @@ def test_check_warns_and_still_passes():
     done = subprocess.run(
         [sys.executable, ROOT / "scripts" / "readme_tables.py", "--check"], capture_output=True, text=True, timeout=60, check=False
     )  # fmt: skip
-    sentences = readme_tables.other_files()
+    sentences = results.other_files()
     assert [
         line.removeprefix("warning: ") for line in done.stderr.splitlines() if line.startswith("warning: ")
     ] == sentences
@@ -89,14 +91,14 @@ def test_check_warns_and_still_passes():
 )
 def test_kept_measurement_becomes_a_table(tmp_path, monkeypatch, script, rounds, said):
     name = script.__name__
-    monkeypatch.setattr(readme_tables, "RESULTS", tmp_path)
-    assert readme_tables.TABLES[name]() == readme_tables.NOT_MEASURED
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    assert TABLES[name]() == results.NOT_MEASURED
     monkeypatch.setattr(kept, "write_results", partial(write_results, folder=tmp_path))
     monkeypatch.setattr(sys, "argv", [name, "--rounds", rounds])
     script.main()
     values = json.loads((tmp_path / f"{name}.json").read_text())
     assert {"load_1min", "throttled"} <= set(values["watched"]["before"])
-    table = readme_tables.TABLES[name]()
+    table = TABLES[name]()
     assert said in table
     assert "onnxruntime" in table
-    assert not [sentence for sentence in readme_tables.other_files() if sentence.startswith(f"{name}.json")]
+    assert not [sentence for sentence in results.other_files() if sentence.startswith(f"{name}.json")]

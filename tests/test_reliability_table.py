@@ -1,4 +1,4 @@
-"""What `scripts/reliability_table.py` and `benchmarks/service.py --check` make of results: of whichever there are, with what was broken."""
+"""What `scripts/page_tables/reliability.py` and `benchmarks/service.py --check` make of results: of whichever there are, with what was broken."""
 
 import copy
 import sys
@@ -8,7 +8,7 @@ from places import ROOT
 
 sys.path.insert(0, str(ROOT / "scripts"))
 sys.path.insert(0, str(ROOT / "benchmarks"))
-from reliability_table import reliability_line, reliability_table
+from page_tables.reliability import reliability_line, reliability_table
 from service import failures
 
 sys.path.pop(0)

@@ -9,7 +9,8 @@ from places import ROOT
 sys.path.insert(0, str(ROOT / "benchmarks"))
 sys.path.insert(0, str(ROOT / "scripts"))
 import peers
-import readme_tables
+from page_tables.results import NOT_MEASURED
+from readme_tables import TABLES
 
 sys.path.pop(0)
 sys.path.pop(0)
@@ -47,7 +48,7 @@ def record():
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    monkeypatch.setattr(readme_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr("page_tables.results.RESULTS", tmp_path)
     (tmp_path / "flagships.json").write_text(json.dumps(FLAGSHIPS))
     return tmp_path
 
@@ -58,15 +59,15 @@ def test_accuracy_stands_in_one_file_and_the_table_takes_it_from_there(record, r
         {"file": "flagships.json", "model": "default tflite"}, {"file": "flagships.json", "model": "fer 25.10.3"}, None, {"accuracy": 0.5},
     ]  # fmt: skip
     (results / "peers.json").write_text(json.dumps(kept))
-    text = readme_tables.peers_table()
+    text = TABLES["peers"]()
     assert "| fer, MTCNN | 2,000 MB | 1.25 s | 90 MiB | 30.0 (90%) | 65.00% |" in text
     assert "peak memory 0.5 × `fer`'s (0.5 to 0.5; goal ≤ 0.25 ×, missed); accuracy +5.0 points (goal > 0, met)" in text
 
 
 def test_figures_of_a_machine_at_work_do_not_reach_the_readme(record, results):
-    assert readme_tables.peers_table() == readme_tables.NOT_MEASURED
+    assert TABLES["peers"]() == NOT_MEASURED
     (results / "peers.json").write_text(json.dumps(record | {"machine_busy": True}))
-    assert readme_tables.peers_table() == readme_tables.NOT_MEASURED
+    assert TABLES["peers"]() == NOT_MEASURED
 
 
 def test_accuracy_that_contradicts_the_other_file_is_not_written(record):

@@ -15,8 +15,9 @@ from places import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 sys.path.insert(0, str(ROOT / "scripts"))
-import readme_tables
 from flagships import LABELS, PAIR, Model, binary, own_rows
+from page_tables.results import NOT_MEASURED
+from readme_tables import TABLES
 
 from fer_edge_train.config import Data, TrainConfig, load_recipe
 from fer_edge_train.data import load_for
@@ -65,9 +66,9 @@ def test_seven_classes_answer_the_pair_by_their_sums() -> None:
 
 
 def test_tables_say_that_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readme_tables, "RESULTS", tmp_path)
+    monkeypatch.setattr("page_tables.results.RESULTS", tmp_path)
 
-    assert readme_tables.flagships_table() == readme_tables.robustness_table() == readme_tables.NOT_MEASURED
+    assert TABLES["flagships"]() == TABLES["robustness"]() == NOT_MEASURED
 
 
 @pytest.mark.parametrize("name", ["default", "nano"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from page_tables.cells import table
+
 Row = tuple[str, str, str]
 MIN_RATE = 0.9
 EXPECTED = {"200", "429", "503"}
@@ -115,11 +117,11 @@ def reliability_line(values: dict[str, Any]) -> str:
 
 def reliability_table(values: dict[str, Any]) -> str:
     """A line for every section that was measured, and where."""
-    rows = ["| done | promises broken | measured |", "|---|---|---|"]
-    rows += [f"| {' | '.join(ROWS[name](values[name]))} |" for name in ROWS if name in values]
+    rows = [make(values[name]) for name, make in ROWS.items() if name in values]
     machines = {
         f"{found['machine']['cpu']}, {found['machine']['cores']} cores, {found['machine']['date']}"
         for name, found in values.items()
         if name in ROWS
     }
-    return "\n".join(rows) + f"\n\n{'; '.join(sorted(machines))}. `scripts/nightly` does all of it again."
+    shown = table(["done", "promises broken", "measured"], rows)
+    return f"{shown}\n\n{'; '.join(sorted(machines))}. `scripts/nightly` does all of it again."

@@ -1,0 +1,67 @@
+"""What a frame, a face and a start cost on the machine that measured them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from page_tables.cells import made_with, table
+
+AXES = {"faces": "faces", "size": "frame", "every": "`--detect-every`"}
+
+
+def stages_table(values: dict[str, Any]) -> str:
+    """The stages of a frame, by benchmarks/stages.py."""
+    rows = [[name, f"{cost:.2f}"] for name, cost in values["median_ms"].items()]
+    rows += [[f"bare {name} model alone", f"{cost:.2f}"] for name, cost in values["bare_ms"].items()]
+    return (
+        table(["stage", "median ms"], rows)
+        + f"\n\n{values['frame']}; {values['threads']} thread; {made_with(values)}. The whole is {values['ratio_to_bare']:.2f} times the two bare models; its mean is "
+        f"{values['mean_total_ms']:.2f} ms, because every {values['scan_every']}th detection also looks for faces under 50 pixels."
+    )
+
+
+def startup_table(values: dict[str, Any]) -> str:
+    """Whole processes, by benchmarks/startup.py."""
+    rows = [
+        [f"`{name}`", f"{cost:.0f}", f"{values['peak_mib'][name]:.0f}"] for name, cost in values["median_ms"].items()
+    ]
+    return (
+        table(["whole process", "median ms", "peak memory MiB"], rows)
+        + f"\n\n{values['rounds']} interleaved rounds; {made_with(values)}. "
+        + " ".join(
+            "`{}` takes {:.2f} × `{}`.".format(name.split(" / ")[0], ratio, name.split(" / ")[1])
+            for name, ratio in values["ratios"].items()
+        )
+    )
+
+
+def limit_table(values: dict[str, Any]) -> str:
+    """How much of a core's int8 rate the layers reach, by benchmarks/limit.py."""
+    rows = []
+    for kind, group in values["groups"].items():
+        reached = f"{group['share']:.0%}" if group["mmacs"] else ""
+        rows.append([kind, group["count"], f"{group['mmacs']:.2f}", f"{group['us']:.0f}", reached])
+    return (
+        table(["layers", "number", "million MACs", "µs", "of the peak"], rows)
+        + f"\n\n{values['bundle']} {values['artefact']} in ONNX Runtime, one face, one thread: {values['face_us']:.0f} µs for {values['mmacs']:.1f} million "
+        f"multiply-accumulates, {values['share']:.0%} of the peak, which is a large int8 matrix product's {values['peak_gmacs']:.0f} billion a second in the "
+        f"same library. The rows hold the profiler's own microsecond or two a layer. {made_with(values)}."
+    )
+
+
+def sweep_table(values: dict[str, Any]) -> str:
+    """The work of a frame, by benchmarks/sweep.py."""
+    points = values["points"]
+    stages = list(points[0]["mean_ms"])
+    rows = []
+    for point in points:
+        place = f"{point['width']}×{point['height']}" if point["axis"] == "size" else point[point["axis"]]
+        missed = "" if point["found"] == point["faces"] else f" ({point['found']} found)"
+        costs = (f"{point['mean_ms'][stage]:.2f}" for stage in stages)
+        rows.append([AXES[point["axis"]], f"{place}{missed}", *costs])
+    return (
+        table(["by", "at", *(f"{stage}, ms" for stage in stages)], rows)
+        + f"\n\nMeans a frame of {values['settings']['rounds']} rounds, without decoding and drawing; faces of the demonstration clip tiled on grey; unless a row says "
+        f"otherwise 640×480, one face, detection on every frame. No more than 64 faces of a frame are classified. {values['bundle']} on "
+        f"{values['runs_on']}. {made_with(values)}."
+    )
