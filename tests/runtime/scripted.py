@@ -2,9 +2,16 @@
 
 import threading
 import time
+from contextlib import suppress
 
 import cv2
 import numpy as np
+
+from fer_edge_runtime.sources import LiveOptions
+from fer_edge_runtime.sources.live import LiveSource
+from fer_edge_runtime.sources.reconnect import Backoff
+
+DEADLINE_S = 10
 
 
 def picture(height=24, width=32, seed=0):
@@ -77,3 +84,35 @@ class Cameras:
         if isinstance(step, Exception):
             raise step
         return step
+
+
+def live(*tries, stop=None, open_s=20.0, reopen_frozen=False, first_wait_s=0.01, **options):
+    """A source over scripted cameras, opened like a user's: the first one now, the others when they are needed."""
+    cameras = Cameras(*tries)
+    options = LiveOptions(**{"stall_s": 0.6, "frozen_s": 0.0, **options})
+    return LiveSource(
+        cameras, name="porch", opened=None if options.wait else cameras(), stop=stop, options=options,
+        reopen_frozen=reopen_frozen, open_s=open_s, backoff=Backoff(first_wait_s, 4 * first_wait_s, spread=lambda: 1.0),
+    )  # fmt: skip
+
+
+def until(source, condition, *, into=None):
+    """Read on until the health fulfils the condition; that health. The frames are gathered in ``into``."""
+    give_up_s, health = time.monotonic() + DEADLINE_S, source.health()
+
+    class Enough(Exception):  # noqa: N818
+        pass
+
+    def look():
+        nonlocal health
+        health = source.health()
+        assert time.monotonic() < give_up_s, health
+        if condition(health):
+            raise Enough
+
+    with suppress(Enough):
+        for frame in source.frames(on_idle=look):
+            if into is not None:
+                into.append(frame)
+            look()
+    return health
