@@ -303,7 +303,7 @@ def _weights(recipe: TrainConfig) -> str:
             "downloads them. ImageNet's pictures have their own terms."
         )
     if is_bundle(recipe.weights):
-        return f"The bundle `{recipe.weights}`, of the same toolkit, de-quantized. What that was trained on shaped this model too."
+        return f"The bundle `{recipe.weights}` of the same toolkit, as it was when this training began, de-quantized. What that was trained on shaped this model too."
     if not recipe.weights.endswith(".h5"):
         return f"The backbone of the training run `{recipe.weights}`, of the same toolkit. What that was trained on shaped this model too."
     known = _KNOWN_WEIGHTS.get(recipe.weights, "see its own documentation for origin and licence.")

@@ -36,7 +36,7 @@ def card(recipe, *, labels=FER2013_LABELS, is_fer2013=True):
         ({"weights": "imagenet"}, "`keras.applications` for vgg16 (arXiv 1409.1556)"),
         ({"weights": "mobilenet_v2_notop.weights.h5"}, "Google's ImageNet MobileNetV2"),
         ({"weights": "inception_v3_notop.weights.h5"}, "nsfwjs 4.4.0 (MIT)"),
-        ({"weights": "nano"}, "The bundle `nano`, of the same toolkit, de-quantized"),
+        ({"weights": "nano"}, "The bundle `nano` of the same toolkit, as it was when"),
         ({"weights": "mine.weights.h5"}, "`mine.weights.h5`: see its own documentation"),
         ({"data": Data(ferplus="soft7", ferplus_weight=0.3)}, "has a share of 0.3 in the training targets"),
         ({"data": Data(ferplus="soft8")}, "majority of FER+'s ten votes"),
