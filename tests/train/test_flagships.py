@@ -71,22 +71,32 @@ def test_tables_say_that_nothing_is_measured(tmp_path: Path, monkeypatch: pytest
     assert TABLES["flagships"]() == TABLES["robustness"]() == NOT_MEASURED
 
 
-@pytest.mark.parametrize("name", ["default", "nano"])
+@pytest.mark.parametrize("name", ["default", "nano-first"])
 def test_a_shipped_bundles_recipe_learns_from_the_teachers_that_its_script_makes(name: str) -> None:
     recipe = load_recipe(str(ROOT / "benchmarks" / "recipes" / f"{name}.toml"))
     made = re.search(r"for one in (.+); do teacher", (ROOT / "scripts" / "flagship").read_text())
 
     assert made
-    teachers = made[1].split() + ["mobilenetv2-distilled"] * (name == "nano")
+    teachers = made[1].split() + ["mobilenetv2-distilled"] * (name == "nano-first")
     assert recipe.distill.teachers == tuple(f"runs/teachers/{one}.npz" for one in teachers)
     assert recipe.split == "usage"
+
+
+def test_nano_goes_on_from_the_bundle_that_its_script_makes() -> None:
+    first, whole = (load_recipe(str(ROOT / "benchmarks" / "recipes" / f"{name}.toml")) for name in ("nano-first", "nano"))
+    script = (ROOT / "scripts" / "flagship").read_text()
+
+    assert f"bundle {whole.weights.removeprefix('runs/bundles/')} nano-distilled\n" in script
+    assert whole.distill.teachers == ("runs/teachers/default.npz",)
+    assert "teacher default runs/bundles/default" in script
+    assert (whole.augment, whole.data, whole.architecture) == (first.augment, first.data, first.architecture)
 
 
 def test_the_binary_bundle_starts_from_the_run_that_its_script_makes() -> None:
     recipe = load_recipe(str(ROOT / "benchmarks" / "recipes" / "binary.toml"))
 
     assert recipe.data.classes == PAIR
-    assert f"run={recipe.weights.removeprefix('runs/')}\n" in (ROOT / "scripts" / "flagship").read_text()
+    assert f"nano-first.toml {recipe.weights.removeprefix('runs/')}\n" in (ROOT / "scripts" / "flagship").read_text()
 
 
 @pytest.mark.parametrize("arguments", [[], ["tiny"], ["default", "nowhere.parquet"]])
