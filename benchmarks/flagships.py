@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from fer_peer import LABELS, VERSION, FerPeer, fer_model
-from machine import measured_files, write_results
+from machine import measured_files, spread, write_results
 
 from fer_edge.benchmark.accuracy import score_answers
 from fer_edge_export.evaluate import engine_predictor
@@ -134,8 +134,8 @@ def open_peer(face: np.ndarray, path: Path | None) -> Model:
     )  # fmt: skip
 
 
-def times(models: list[Model], rounds: int) -> dict[str, dict[str, float]]:
-    """Median and p90 of a face in milliseconds, and the median of the ratio to the peer in the same round."""
+def times(models: list[Model], rounds: int) -> dict[str, dict[str, Any]]:
+    """Median and p90 of a face in milliseconds, and the ratios to the peer in the same round."""
     spent: dict[str, list[float]] = {model.name: [] for model in models}
     for number in range(rounds + WARM_UP):
         for model in models:
@@ -147,7 +147,7 @@ def times(models: list[Model], rounds: int) -> dict[str, dict[str, float]]:
     return {
         name: {
             "median_ms": round(statistics.median(values), 4), "p90_ms": round(float(np.percentile(values, 90)), 4),
-            "ratio_to_peer": round(statistics.median(a / b for a, b in zip(values, peer, strict=True)), 3),
+            "ratio_to_peer": spread([a / b for a, b in zip(values, peer, strict=True)]),
         }
         for name, values in spent.items()
     }  # fmt: skip

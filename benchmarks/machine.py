@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from subprocess import CalledProcessError, run
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from fer_edge_runtime.bundle import Bundle
     from fer_edge_runtime.manifest import Artefact
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("FER_EDGE_RESULTS") or Path(__file__).parent / "results")
 PACKAGES = ("fer-edge", "ai-edge-litert", "onnxruntime", "opencv-python-headless", "numpy")
 
 
@@ -46,6 +49,14 @@ def describe_machine() -> dict[str, Any]:
 def measured_files(models: Iterable[tuple[Bundle, Artefact]]) -> dict[str, str]:
     """``BUNDLE/FILE`` to SHA-256 of what was measured, so that scripts/readme_tables.py sees when another file ships."""
     return {f"{bundle.manifest.name}/{artefact.path}": artefact.sha256 for bundle, artefact in models}
+
+
+def spread(ratios: Sequence[float]) -> dict[str, Any]:
+    """Ratios of single rounds by their median and 10th and 90th percentile; `again.py` holds another run against these."""
+    low, high = np.percentile(ratios, [10, 90])
+    return {
+        "median": round(statistics.median(ratios), 3), "p10": round(float(low), 3), "p90": round(float(high), 3), "n": len(ratios),
+    }  # fmt: skip
 
 
 def _version(package: str) -> str | None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from machine import measured_files, write_results
+from machine import measured_files, spread, write_results
 
 from fer_edge_runtime.engines.litert import open_interpreter
 from fer_edge_runtime.recognizer import Recognizer
@@ -82,8 +82,8 @@ def main() -> None:
         for name, cost in times.items():
             bare_ms[name].append(cost)
     medians = {name: statistics.median(values) for name, values in stages.items()}
-    models_ms = statistics.median(a + b for a, b in zip(*bare_ms.values(), strict=True))
-    ratio = medians["total"] / models_ms
+    against_bare = spread([whole / (a + b) for whole, a, b in zip(stages["total"], *bare_ms.values(), strict=True)])
+    ratio = against_bare["median"]
     for name, value in medians.items():
         print(
             f"{name:<10}{value:7.3f} ms median  {np.percentile(stages[name], 10):7.3f} p10  {np.percentile(stages[name], 90):7.3f} p90"
@@ -101,7 +101,7 @@ def main() -> None:
             "mean_total_ms": round(mean, 3), "scan_every": STREAM_SCAN_EVERY,
             "p90_ms": {name: round(float(np.percentile(values, 90)), 3) for name, values in stages.items()},
             "bare_ms": {name: round(statistics.median(values), 3) for name, values in bare_ms.items()},
-            "ratio_to_bare": round(ratio, 3), "measured_files": measured_files([(recognizer.bundle, recognizer.artefact)]),
+            "ratio_to_bare": against_bare, "measured_files": measured_files([(recognizer.bundle, recognizer.artefact)]),
         },
     )  # fmt: skip
     sys.exit(1 if options.check and (medians["total"] > LIMIT_MS or ratio > LIMIT_RATIO) else 0)

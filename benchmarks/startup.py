@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from machine import write_results
+from machine import spread, write_results
 
 PYTHON = sys.executable
 FER_EDGE = str(Path(PYTHON).with_name("fer-edge"))
@@ -37,6 +37,10 @@ COMMANDS = {
     "fer-edge run picture": [FER_EDGE, "run", "--source", str(SAMPLE), "--quiet", "--json", "-"],
     "fer-edge run demo": [FER_EDGE, "run", "--source", "demo", "--quiet", "--json", os.devnull],
 }
+RATIOS = (
+    ("fer-edge --help", "import typer, rich"),
+    ("fer-edge run picture", "import numpy, cv2, litert"),
+)
 
 
 def measure(command: list[str]) -> tuple[float, float]:
@@ -76,9 +80,8 @@ def main() -> None:
         ),
     }
     ratios = {
-        "fer-edge --help / import typer, rich": median["fer-edge --help"] / median["import typer, rich"],
-        "fer-edge run picture / import numpy, cv2, litert": median["fer-edge run picture"]
-        / median["import numpy, cv2, litert"],
+        f"{name} / {against}": spread([a / b for a, b in zip(times[name][1:], times[against][1:], strict=True)])
+        for name, against in RATIOS
     }
     for name, value in median.items():
         print(f"{name:<28}{value * 1e3:8.1f} ms   peak {memory[name]:6.1f} MiB")
@@ -95,7 +98,7 @@ def main() -> None:
             "rounds": options.rounds,
             "median_ms": {name: round(value * 1e3, 1) for name, value in median.items()},
             "peak_mib": {name: round(value, 1) for name, value in memory.items()},
-            "ratios": {name: round(value, 3) for name, value in ratios.items()},
+            "ratios": ratios,
         },
     )
     sys.exit(1 if options.check and failed else 0)

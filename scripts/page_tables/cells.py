@@ -21,6 +21,11 @@ def with_interval(found: dict[str, Any] | None) -> str:
     return f"{share(found)} ({found['interval95'][0]:.1%} to {found['interval95'][1]:.1%})" if found else ""
 
 
+def ratio(found: dict[str, Any]) -> str:
+    """Such as ``1.28 (1.20 to 1.41)``: the median of the rounds, their 10th and 90th percentile."""
+    return f"{found['median']:.2f} ({found['p10']:.2f} to {found['p90']:.2f})"
+
+
 def made_with(values: dict[str, Any]) -> str:
     """Machine, versions and date of a file of benchmarks/results, as far as it has them."""
     machine = values["machine"]

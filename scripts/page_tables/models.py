@@ -45,7 +45,7 @@ def flagship_cells(model: dict[str, Any]) -> list[str]:
     protocols = own.get("protocols", {})
     figures = (own.get("macro_f1"), own.get("f1", {}).get("disgust"), own.get("ece"))
     return [
-        model["name"], f"{model['size_bytes'] / 1e6:.2f} MB", f"{model['median_ms']:.2f} ms ({model['ratio_to_peer']:.2f})",
+        model["name"], f"{model['size_bytes'] / 1e6:.2f} MB", f"{model['median_ms']:.2f} ms ({model['ratio_to_peer']['median']:.2f})",
         with_interval(own), *(share(protocols.get(name)) for name in ("flip", "TenCrop")),
         *(f"{value:.3f}" if value is not None else "" for value in figures),
         share(votes.get("all")), share(votes), beside_peer(pair),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from page_tables.cells import made_with, table
+from page_tables.cells import made_with, ratio, table
 
 AXES = {"faces": "faces", "size": "frame", "every": "`--detect-every`"}
 
@@ -15,7 +15,7 @@ def stages_table(values: dict[str, Any]) -> str:
     rows += [[f"bare {name} model alone", f"{cost:.2f}"] for name, cost in values["bare_ms"].items()]
     return (
         table(["stage", "median ms"], rows)
-        + f"\n\n{values['frame']}; {values['threads']} thread; {made_with(values)}. The whole is {values['ratio_to_bare']:.2f} times the two bare models; its mean is "
+        + f"\n\n{values['frame']}; {values['threads']} thread; {made_with(values)}. The whole is {ratio(values['ratio_to_bare'])} times the two bare models; its mean is "
         f"{values['mean_total_ms']:.2f} ms, because every {values['scan_every']}th detection also looks for faces under 50 pixels."
     )
 
@@ -29,10 +29,19 @@ def startup_table(values: dict[str, Any]) -> str:
         table(["whole process", "median ms", "peak memory MiB"], rows)
         + f"\n\n{values['rounds']} interleaved rounds; {made_with(values)}. "
         + " ".join(
-            "`{}` takes {:.2f} × `{}`.".format(name.split(" / ")[0], ratio, name.split(" / ")[1])
-            for name, ratio in values["ratios"].items()
+            "`{}` takes {} × `{}`.".format(name.split(" / ")[0], ratio(found), name.split(" / ")[1])
+            for name, found in values["ratios"].items()
         )
     )
+
+
+def again_table(values: dict[str, Any]) -> str:
+    """Another run's ratios against the kept ones, by benchmarks/again.py."""
+    rows = [
+        [entry["ratio"], ratio(entry["kept"]), ratio(entry["again"]), "yes" if entry["within"] else "**no**"]
+        for entry in values["ratios"]
+    ]
+    return table(["ratio", "kept: median (p10 to p90)", "again", "within"], rows) + f"\n\n{made_with(values)}."
 
 
 def limit_table(values: dict[str, Any]) -> str:

@@ -83,7 +83,9 @@ def test_a_shipped_bundles_recipe_learns_from_the_teachers_that_its_script_makes
 
 
 def test_nano_goes_on_from_the_bundle_that_its_script_makes() -> None:
-    first, whole = (load_recipe(str(ROOT / "benchmarks" / "recipes" / f"{name}.toml")) for name in ("nano-first", "nano"))
+    first, whole = (
+        load_recipe(str(ROOT / "benchmarks" / "recipes" / f"{name}.toml")) for name in ("nano-first", "nano")
+    )
     script = (ROOT / "scripts" / "flagship").read_text()
 
     assert f"bundle {whole.weights.removeprefix('runs/bundles/')} nano-distilled\n" in script
