@@ -32,10 +32,10 @@ def flagships_table(values: dict[str, Any]) -> str:
     own_rows = any("peer" in model.get("binary", {}) for model in values["models"])
     return (
         table(columns, map(flagship_cells, values["models"]))
-        + f"\n\nPrivateTest, {peer['fer2013']['n']:,} faces, the same for all, measured by the runtime in one process; {values['peer']}'s model is a mini_XCEPTION whose "
+        + f"\n\nPrivateTest, {peer['fer2013']['n']:,} faces, the same for all, measured by the runtime; {values['peer']}'s model is a mini_XCEPTION whose "
         f"training is not known to have left PrivateTest aside. FER+ is the majority of ten votes ({peer['ferplus']['all']['n']:,} faces that it keeps); "
         f"nobody here knows contempt, which counts as wrong among the 8 classes ({peer['ferplus']['n']:,} faces without it). The pair has as many "
-        f"faces of either side ({peer['binary']['n']:,}{OWN_ROWS if own_rows else ''}). Times: the network alone, one thread, the models taking turns, "
+        f"faces of either side ({peer['binary']['n']:,}{OWN_ROWS if own_rows else ''}). Times: the network alone, one thread, the models taking turns in {values['processes']} processes, "
         f"{made_with(values)}."
     )
 
