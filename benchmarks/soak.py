@@ -32,8 +32,9 @@ import cv2
 import numpy as np
 import psutil
 from cameras import FAULTS, STALL_S, break_it, mend
+from command_line import FER_EDGE
 from reliability import record
-from streams import FER_EDGE, Camera
+from streams import Camera
 
 FPS = 20
 WARM_SHARE = 0.2

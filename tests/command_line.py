@@ -1,10 +1,11 @@
 """The installed command line, run to its end or watched, and what it says when it fails."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from places import hear_interrupts
 
 FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 
@@ -15,9 +16,31 @@ def fer_edge(*arguments, **options):
     return subprocess.run([FER_EDGE, *map(str, arguments)], **options)
 
 
+def start(*arguments, **options):
+    """A process whose text outputs are there to read."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    return subprocess.Popen([FER_EDGE, *map(str, arguments)], **options)
+
+
+def interrupted(*arguments, at, number=signal.SIGINT):
+    """Lines of stderr and text on stdout of a process that gets a signal when it writes a line with ``at``, and ends of it."""
+    with start(*arguments, preexec_fn=hear_interrupts) as process:
+        said = []
+        for line in process.stderr:
+            if at in line and line not in said:  # a line whose writing is interrupted comes twice
+                process.send_signal(number)
+            said.append(line)
+        printed = process.stdout.read()
+    text = "".join(said)
+    assert process.returncode == 130, text
+    assert "Traceback" not in text, text
+    assert "\x1b" not in text, "no colours where no terminal is"
+    return said, printed
+
+
 def one_sentence(text):
     """An error as a person should see it: one line, no traceback."""
-    assert "Traceback" not in text
+    assert "Traceback" not in text, text
     lines = [line for line in text.splitlines() if line.startswith("fer-edge: ")]
     assert len(lines) == 1, text
     return lines[0]
@@ -28,4 +51,4 @@ def line_with(process, text):
     for line in process.stderr:
         if text in line:
             return line
-    return pytest.fail(f"it ended without saying {text!r}")
+    raise AssertionError(f"it ended without saying {text!r}")

@@ -2,15 +2,13 @@
 
 import json
 import subprocess
-import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import cv2
+from command_line import FER_EDGE
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 DEADLINE_S = 40
 
 

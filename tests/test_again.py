@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
-import pytest
-from places import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
 import again
+import pytest
 from machine import spread
-
-sys.path.pop(0)
 
 
 def test_spread_is_of_single_rounds() -> None:

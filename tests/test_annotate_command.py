@@ -10,12 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+import command_line
 import cv2
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from command_line import fer_edge
 from places import DEFAULT_BUNDLE, SAMPLES, hear_interrupts
 from s3_server import S3Server
+from waiting import wait_until
 
 from fer_edge.__main__ import complete
 from fer_edge.archive.buckets import list_bucket
@@ -23,33 +26,19 @@ from fer_edge.archive.inputs import Input, list_inputs
 from fer_edge.archive.planning import make_groups
 from fer_edge_runtime.errors import SourceError
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 DEMO = DEFAULT_BUNDLE.parent / "demo.mp4"
 
 
 def annotate(*arguments, **options):
-    command = [FER_EDGE, "annotate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    return fer_edge("annotate", *arguments, **options)
 
 
 def start(*arguments, **options):
-    return subprocess.Popen(
-        [FER_EDGE, "annotate", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=hear_interrupts, **options,
-    )  # fmt: skip
+    return command_line.start("annotate", *arguments, preexec_fn=hear_interrupts, **options)
 
 
 def rows(table):
     return pq.read_table(table).to_pylist()
-
-
-def wait_for(condition, process, seconds=60):
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    return found
 
 
 def parts_of(table):
@@ -167,7 +156,7 @@ def test_finished_table_is_not_made_again_nor_overwritten_unasked(tmp_path, smal
 def test_after_kill_9_the_same_command_goes_on_and_every_input_counts_once(tmp_path, pictures):
     out = tmp_path / "r.parquet"
     process = start(pictures, "--out", out, "--workers", 2)
-    wait_for(lambda: len(parts_of(out)) >= 2, process)
+    wait_until(lambda: len(parts_of(out)) >= 2, process=process)
     workers = psutil.Process(process.pid).children()
     process.kill()
     process.communicate()
@@ -191,7 +180,7 @@ def test_ctrl_c_ends_soon_and_changed_inputs_are_done_again(tmp_path, pictures):
     for number in range(60, 600):
         (pictures / f"{number}.jpg").write_bytes((pictures / "0.jpg").read_bytes())
     process = start(pictures, "--out", out, "--workers", 1)
-    wait_for(lambda: parts_of(out), process)
+    wait_until(lambda: parts_of(out), process=process)
     beside = annotate(pictures, "--out", out)
     assert beside.returncode == 8
     assert "another fer-edge annotate" in beside.stderr
@@ -224,7 +213,7 @@ def test_workers_killed_at_random_are_replaced_and_no_input_is_lost_or_doubled(t
     process = start(pictures, "--out", out, "--workers", 2)
     parent, dice, kills = psutil.Process(process.pid), random.Random(7), 0
     for number in range(1, 8, 2):
-        wait_for(lambda number=number: len(parts_of(out)) >= number, process)
+        wait_until(lambda number=number: len(parts_of(out)) >= number, process=process)
         workers = parent.children()
         if workers:
             dice.choice(workers).kill()
@@ -306,7 +295,7 @@ def test_bucket_is_listed_read_and_after_a_stop_gone_on_with(tmp_path, small, mo
     with S3Server("archive", {**good, **bad, **others}) as server:
         here = {**os.environ, **server.environment}
         process = start(*command, env=here)
-        wait_for(lambda: parts_of(out), process)
+        wait_until(lambda: parts_of(out), process=process)
         process.send_signal(signal.SIGINT)
         _, words = process.communicate(timeout=60)
         assert process.returncode == 130, words

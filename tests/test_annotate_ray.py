@@ -5,20 +5,19 @@ import importlib.util
 import json
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import cv2
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from command_line import fer_edge, start
 from places import ROOT, SAMPLES
+from waiting import wait_until
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install '.[ray]'"),
 ]
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 PICTURES = 200
 
 
@@ -31,19 +30,6 @@ def cluster():
     ) as process:
         yield process, process.stdout.readline().strip()
         process.stdin.close()
-
-
-def wait_for(condition, process, seconds=180):
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < until
-        time.sleep(0.02)
-    return found
-
-
-def start(command):
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def workers_of(process):
@@ -66,24 +52,24 @@ def test_every_input_counts_once_although_processes_and_a_node_of_the_cluster_ar
     for number in range(PICTURES):
         (folder / f"{number}.jpg").write_bytes(face.tobytes())
     (folder / "bad.jpg").write_bytes(face.tobytes()[:1000])
-    command = [FER_EDGE, "annotate", str(folder), "--out", str(out), "--ray", address, "--json"]
+    command = ("annotate", folder, "--out", out, "--ray", address, "--json")
     parts = tmp_path / "r.parquet.parts"
-    process = start(command)
-    wait_for(lambda: list(parts.glob("part-*")), process)
+    process = start(*command)
+    wait_until(lambda: list(parts.glob("part-*")), process=process)
     process.terminate()
     _, words = process.communicate(timeout=60)
     assert process.returncode == 130, words
     assert "fer-edge: interrupted" in words
     begun = len(list(parts.glob("part-*")))
-    process = start(command)
-    wait_for(lambda: len(list(parts.glob("part-*"))) >= begun + 2, process)
-    ours = wait_for(lambda: workers_of(nodes), process)
+    process = start(*command)
+    wait_until(lambda: len(list(parts.glob("part-*"))) >= begun + 2, process=process)
+    ours = wait_until(lambda: workers_of(nodes), process=process)
     ours[0].parent().kill()  # a process of Ray's, in the middle of a task
     before = len(list(parts.glob("part-*")))
-    wait_for(lambda: len(list(parts.glob("part-*"))) > before, process)
-    wait_for(lambda: workers_of(nodes), process)[0].kill()
+    wait_until(lambda: len(list(parts.glob("part-*"))) > before, process=process)
+    wait_until(lambda: workers_of(nodes), process=process)[0].kill()
     before = len(list(parts.glob("part-*")))
-    wait_for(lambda: len(list(parts.glob("part-*"))) > before, process)
+    wait_until(lambda: len(list(parts.glob("part-*"))) > before, process=process)
     nodes.stdin.write("\n")
     assert nodes.stdout.readline() == "killed\n"
     assert process.poll() is None  # it was in the middle of its work
@@ -99,8 +85,7 @@ def test_every_input_counts_once_although_processes_and_a_node_of_the_cluster_ar
 
 def test_cluster_that_is_not_there_is_one_sentence(tmp_path):
     (tmp_path / "a.jpg").write_bytes((SAMPLES / "astronaut.jpg").read_bytes())
-    command = [FER_EDGE, "annotate", "a.jpg", "--out", "r.parquet", "--ray", "127.0.0.1:9"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = fer_edge("annotate", "a.jpg", "--out", "r.parquet", "--ray", "127.0.0.1:9", cwd=tmp_path)
     assert done.returncode == 4, done.stderr
     assert "No Ray cluster answers at '127.0.0.1:9'" in done.stderr
     assert "Traceback" not in done.stderr

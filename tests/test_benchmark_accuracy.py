@@ -3,19 +3,17 @@
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from command_line import fer_edge
 from places import DEFAULT_BUNDLE, SAMPLES
 
 from fer_edge_runtime.bundle import load_bundle
 from fer_edge_train.ferplus import VOTES
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 THEIRS = {
     "angry": "anger", "disgust": "disgust", "fear": "fear", "happy": "happiness", "sad": "sadness", "surprise": "surprise",
     "neutral": "neutral",
@@ -23,8 +21,7 @@ THEIRS = {
 
 
 def accuracy(*arguments):
-    command = [FER_EDGE, "benchmark", "accuracy", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return fer_edge("benchmark", "accuracy", *arguments)
 
 
 @pytest.fixture(scope="module")

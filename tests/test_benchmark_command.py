@@ -3,28 +3,21 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import psutil
 import pytest
+from command_line import fer_edge, one_sentence, start
 from places import DEFAULT_BUNDLE, hear_interrupts
-
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 
 
 def benchmark(*arguments, **options):
-    command = [FER_EDGE, "benchmark", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    return fer_edge("benchmark", *arguments, **options)
 
 
 def start_latency(*arguments):
     """A running measurement whose workers have opened their cases, and those workers."""
-    process = subprocess.Popen(
-        [FER_EDGE, "benchmark", "latency", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=hear_interrupts,
-    )  # fmt: skip
+    process = start("benchmark", "latency", *arguments, preexec_fn=hear_interrupts)
     opened = 0
     while opened < 2:
         opened += "first face" in next(process.stderr)
@@ -184,8 +177,7 @@ def test_wrong_use_is_one_sentence(tmp_path, arguments, code, said):
     shutil.copy(Path(__file__).parent / "samples" / "astronaut.jpg", tmp_path / "picture.png")
     done = benchmark("latency", *arguments, cwd=tmp_path)
     assert done.returncode == code
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("fer-edge: ")]
-    assert said in line
+    assert said in one_sentence(done.stderr)
 
 
 def test_bundle_with_other_answers_is_refused(tmp_path):

@@ -6,21 +6,17 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import fer_edge
 from places import ROOT
 
-FER_EDGE = Path(sys.executable).with_name("fer-edge")
 DEFAULT = ROOT / "runtime" / "fer_edge_runtime" / "assets" / "default"
 
 
 def limit(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [FER_EDGE, "benchmark", "limit", *map(str, arguments)]
-    return subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, timeout=120, check=False
-    )  # fmt: skip
+    return fer_edge("benchmark", "limit", *arguments, env=os.environ | environment)
 
 
 def test_every_layer_is_counted_and_timed() -> None:

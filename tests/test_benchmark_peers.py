@@ -4,16 +4,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
+from command_line import FER_EDGE, fer_edge
 from places import hear_interrupts
 from tiny_peer import write_peer
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 OFFLINE = {**os.environ, "PIP_NO_INDEX": "1"}
 
 
@@ -106,8 +104,7 @@ def test_interrupt_ends_an_installation(tmp_path):
 
 
 def test_what_cannot_be_used_is_refused_before_anything_is_installed(tmp_path):
-    arguments = [FER_EDGE, "benchmark", "peers", "--peer", "ferr", "--cache", str(tmp_path / "cache")]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
+    done = fer_edge("benchmark", "peers", "--peer", "ferr", "--cache", tmp_path / "cache")
     assert done.returncode == 2
     assert "There is no peer 'ferr'" in done.stderr
     assert not (tmp_path / "cache").exists()

@@ -12,16 +12,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from command_line import fer_edge
 from places import SAMPLES
 
 pytestmark = pytest.mark.train
 
 
-def fer_edge(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "fer_edge", "data", *map(str, arguments)],
-        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environment},
-    )  # fmt: skip
+def data(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return fer_edge("data", *arguments, env=os.environ | environment)
 
 
 def scene(seed: int) -> np.ndarray:
@@ -45,7 +43,7 @@ def faces(tmp_path: Path) -> Path:
 
 
 def test_inspect_counts_and_names_the_rows_that_cross(faces: Path) -> None:
-    done = fer_edge("inspect", faces)
+    done = data("inspect", faces)
 
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
@@ -60,7 +58,7 @@ def test_inspect_counts_and_names_the_rows_that_cross(faces: Path) -> None:
 
 def test_inspect_json_is_all_of_it_and_the_page_stands_alone(faces: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    done = fer_edge("inspect", faces, "--json", "--html", page)
+    done = data("inspect", faces, "--json", "--html", page)
 
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
@@ -84,7 +82,7 @@ def test_broken_rows_are_listed_with_their_lines_and_make_exit_code_6(faces: Pat
     with faces.open("a") as file:
         file.write("\n".join([line(9, scene(30), "Training"), line(1, scene(31)[:47], "Training")]) + "\n")
 
-    refused, skipped = fer_edge("inspect", faces, "--json"), fer_edge("inspect", faces, "--json", "--skip-bad")
+    refused, skipped = data("inspect", faces, "--json"), data("inspect", faces, "--json", "--skip-bad")
 
     assert refused.returncode == 6
     assert "line 14: emotion '9'" in refused.stderr
@@ -99,7 +97,7 @@ def test_nothing_but_broken_rows_is_one_message(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("emotion,pixels,Usage\n1,2,3\n")
 
-    done = fer_edge("inspect", path)
+    done = data("inspect", path)
 
     assert done.returncode == 6
     assert "1 of 1 rows cannot be used" in done.stderr
@@ -107,7 +105,7 @@ def test_nothing_but_broken_rows_is_one_message(tmp_path: Path) -> None:
 
 
 def test_page_that_cannot_be_written_is_exit_code_8(faces: Path, tmp_path: Path) -> None:
-    done = fer_edge("inspect", faces, "--html", tmp_path / "none" / "page.html")
+    done = data("inspect", faces, "--html", tmp_path / "none" / "page.html")
 
     assert done.returncode == 8
     assert "Traceback" not in done.stderr
@@ -118,8 +116,8 @@ def test_align_says_what_it_left_out_and_refuses_a_second_time(tmp_path: Path) -
         (tmp_path / "set" / name).mkdir(parents=True)
         shutil.copy(SAMPLES / sample, tmp_path / "set" / name)
 
-    first = fer_edge("align", tmp_path / "set", "--out", tmp_path / "out", "--detector", "short")
-    second = fer_edge("align", tmp_path / "set", "--out", tmp_path / "out")
+    first = data("align", tmp_path / "set", "--out", tmp_path / "out", "--detector", "short")
+    second = data("align", tmp_path / "set", "--out", tmp_path / "out")
 
     assert first.returncode == 0, first.stderr
     assert first.stdout == ""
@@ -136,7 +134,7 @@ def test_fetch_without_account_or_network_says_what_is_needed(form: list[str], t
     pytest.importorskip("kagglehub")
     # A proxy that nobody listens on: the test has no network, wherever it runs.
     nowhere = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:9")
-    done = fer_edge(
+    done = data(
         "fetch", "--out", tmp_path / "out", *form, HOME=str(tmp_path), KAGGLE_CONFIG_DIR=str(tmp_path), **nowhere
     )
 
@@ -153,7 +151,7 @@ def test_fetch_with_a_token_but_no_network_says_so(tmp_path: Path) -> None:
     pytest.importorskip("kagglehub")
     (tmp_path / "kaggle.json").write_text(json.dumps({"username": "a", "key": "b"}))
     nowhere = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "https_proxy", "http_proxy"), "http://127.0.0.1:9")
-    done = fer_edge("fetch", HOME=str(tmp_path), KAGGLE_CONFIG_DIR=str(tmp_path), **nowhere)
+    done = data("fetch", HOME=str(tmp_path), KAGGLE_CONFIG_DIR=str(tmp_path), **nowhere)
 
     assert done.returncode == 4
     assert "Kaggle cannot be reached" in done.stderr

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-
 import cv2
 import numpy as np
 import pytest
-from places import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
 from degrade import CHANGES, degraded
-
-sys.path.pop(0)
+from places import ROOT
 
 
 @pytest.fixture(scope="module")

@@ -2,18 +2,15 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from command_line import fer_edge
 from places import DEFAULT_BUNDLE
-
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 
 
 def doctor(*arguments):
-    return subprocess.run([FER_EDGE, "doctor", *arguments], capture_output=True, text=True, timeout=120, check=False)
+    return fer_edge("doctor", *arguments)
 
 
 def test_healthy_machine_passes_and_says_it_in_json():
@@ -73,9 +70,7 @@ def test_broken_bundle_fails_with_a_remedy(tmp_path):
 
 
 def test_bundle_without_the_signature_that_is_required_fails_with_a_remedy(tmp_path, monkeypatch):
-    subprocess.run(
-        [FER_EDGE, "models", "keygen", "--out", tmp_path / "own"], check=True, capture_output=True, timeout=60
-    )
+    fer_edge("models", "keygen", "--out", tmp_path / "own", check=True)
     monkeypatch.setenv("FER_EDGE_REQUIRE_SIGNATURE", str(tmp_path / "own.pub"))
     done = doctor("--no-measure", "--json")
     assert done.returncode == 1

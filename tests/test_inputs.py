@@ -15,6 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fuzz import fuzz
+from fuzzing.target import TARGETS
 from places import DEFAULT_BUNDLE, ROOT
 
 from fer_edge.__main__ import in_words
@@ -28,11 +30,6 @@ from fer_edge_runtime.sources.picture import decode_image
 from fer_edge_train.config import load_recipe, with_settings
 from fer_edge_train.ferplus import VOTES, read_votes
 from fer_edge_train.readers import read_rows
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-from fuzz import fuzz
-from fuzzing.target import TARGETS
 
 CI_CASES = 20_000
 MANIFEST = json.loads((DEFAULT_BUNDLE / "manifest.json").read_text())

@@ -10,17 +10,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from command_line import FER_EDGE, fer_edge
 from places import DEFAULT_BUNDLE, ROOT, SAMPLES
 from test_start_up import HEAVY, RUNTIME, modules_after
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 TFLITE, ONNX = "model.int8.tflite", "model.int8.onnx"
 REFUSED = 5
 
 
 def models(*arguments, **options):
-    command = [FER_EDGE, "models", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    return fer_edge("models", *arguments, **options)
 
 
 @pytest.fixture

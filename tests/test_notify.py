@@ -6,16 +6,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
+from command_line import FER_EDGE
 
 from fer_edge_runtime.errors import ConfigError
 from fer_edge_runtime.notify import STATUS_EVERY_S, Notifier
-
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 
 
 class Manager:

@@ -1,15 +1,12 @@
 """What a run leaves behind and sends when it is asked for nothing, and what its user is told first."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from command_line import fer_edge
 
 from fer_edge.first_run import first_run_notice, state_folder
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 # Python imports a module of this name at its start. It reports whatever is opened for writing, made, moved or connected to.
 WATCH = """
 import os, sys
@@ -31,8 +28,8 @@ def run(tmp_path, *arguments, **environment):
     for name in ("home", "here", "tmp"):
         (tmp_path / name).mkdir(exist_ok=True)
     known = {name: value for name, value in os.environ.items() if not name.startswith(("XDG_", "FER_EDGE_REQUIRE"))}
-    return subprocess.run(
-        [FER_EDGE, "run", *arguments], capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path / "here",
+    return fer_edge(
+        "run", *arguments, cwd=tmp_path / "here",
         env=known | {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "tmp"), "PYTHONDONTWRITEBYTECODE": "1", **environment},
     )  # fmt: skip
 

@@ -7,21 +7,15 @@ import subprocess
 import sys
 from functools import partial
 
-import pytest
-from places import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-sys.path.insert(0, str(ROOT / "scripts"))
 import kept
 import limit
+import pytest
 import sweep
 from machine import describe_machine, measured_files, write_results
 from page_tables import results
 from page_tables.cells import made_with
+from places import ROOT
 from readme_tables import TABLES
-
-sys.path.pop(0)
-sys.path.pop(0)
 
 from fer_edge_runtime.bundle import load_bundle
 from fer_edge_runtime.shipped import shipped_names

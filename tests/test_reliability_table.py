@@ -1,18 +1,10 @@
 """What `scripts/page_tables/reliability.py` and `benchmarks/service.py --check` make of results: of whichever there are, with what was broken."""
 
 import copy
-import sys
 
 import pytest
-from places import ROOT
-
-sys.path.insert(0, str(ROOT / "scripts"))
-sys.path.insert(0, str(ROOT / "benchmarks"))
 from page_tables.reliability import reliability_line, reliability_table
 from service import failures
-
-sys.path.pop(0)
-sys.path.pop(0)
 
 MACHINE = {"cpu": "A processor", "cores": 2, "date": "2026-11-25"}
 RESULTS = {

@@ -5,38 +5,16 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from command_line import fer_edge, one_sentence, start
 from places import DEFAULT_BUNDLE, SAMPLES
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 ASTRONAUT, CAT = str(SAMPLES / "astronaut.jpg"), str(SAMPLES / "chelsea.jpg")
-
-
-def fer_edge(*arguments, **options):
-    """Run to the end; text output."""
-    command = [FER_EDGE, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
-
-
-def start(*arguments, **options):
-    return subprocess.Popen(
-        [FER_EDGE, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
-
-
-def one_sentence(text):
-    """An error as a person should see it: one line, no traceback."""
-    assert "Traceback" not in text
-    lines = [line for line in text.splitlines() if line.startswith("fer-edge: ")]
-    assert len(lines) == 1, text
-    return lines[0]
 
 
 def test_picture_gives_one_json_line_on_stdout_and_words_on_stderr():

@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import threading
 import urllib.request
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import fer_edge, start
 
 from fer_edge.archive.inputs import list_inputs
 from fer_edge.commands.run import address_of, mqtt_options
@@ -20,7 +20,6 @@ from fer_edge_runtime.sources import open_source
 from fer_edge_runtime.sources.base import without_secrets
 from fer_edge_runtime.types import Frame, FrameResult
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 # Port 9 of this machine: nobody listens, so each of these fails at once.
 NASTY = [
     "rtsp://user:QQQ@127.0.0.1:9/1",
@@ -49,10 +48,9 @@ NASTY = [
 ]
 
 
-def fer_edge(*arguments, **environment):
-    done = subprocess.run(
-        [FER_EDGE, *arguments], capture_output=True, text=True, timeout=120, check=False, env=os.environ | environment
-    )
+def quietly(*arguments, **environment):
+    """Run to the end, where the password is never said."""
+    done = fer_edge(*arguments, env=os.environ | environment)
     assert "QQQ" not in done.stdout + done.stderr
     return done
 
@@ -129,11 +127,11 @@ def test_safety_net_takes_passwords_and_leaves_the_rest(sentence, shown):
     ],
 )
 def test_wrong_use_does_not_repeat_a_password(arguments):
-    assert fer_edge(*arguments).returncode in (2, 5)
+    assert quietly(*arguments).returncode in (2, 5)
 
 
 def test_traceback_holds_no_password():
-    done = fer_edge("run", "--source", "rtsp://user:QQQ@127.0.0.1:9/1", FER_EDGE_DEBUG="1")
+    done = quietly("run", "--source", "rtsp://user:QQQ@127.0.0.1:9/1", FER_EDGE_DEBUG="1")
     assert "Traceback" in done.stderr
     assert "rtsp://***@127.0.0.1:9/1" in done.stderr
 
@@ -152,9 +150,9 @@ def test_running_stream_is_named_without_its_password_everywhere(tmp_path):
         thread = threading.Thread(target=feed, daemon=True)
         thread.start()
         address = camera.describe()[0].replace("http://", "http://user:QQQ@") + "stream.mjpg?token=QQQ"
-        process = subprocess.Popen(
-            [FER_EDGE, "run", "--source", "env:MY_CAMERA", "--json", "-", "--csv", str(tmp_path / "a.csv"), "--serve", "127.0.0.1:0"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"MY_CAMERA": address},
+        process = start(
+            "run", "--source", "env:MY_CAMERA", "--json", "-", "--csv", tmp_path / "a.csv", "--serve", "127.0.0.1:0",
+            env=os.environ | {"MY_CAMERA": address},
         )  # fmt: skip
         try:
             first = process.stdout.readline()

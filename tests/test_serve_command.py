@@ -9,17 +9,16 @@ import signal
 import socket
 import ssl
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
+from command_line import FER_EDGE, fer_edge
 from places import SAMPLES
 from sockets import connect, exchange, request
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 ASTRONAUT = (SAMPLES / "astronaut.jpg").read_bytes()
 TOKEN = "correct-horse-battery"  # noqa: S105 of a server that lives for one test
 OPENSSL = shutil.which("openssl")
@@ -63,14 +62,7 @@ def service():
 
 
 def refused(*arguments, **environment):
-    done = subprocess.run(
-        [FER_EDGE, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        env={**os.environ, **environment},
-        check=False,
-    )
+    done = fer_edge(*arguments, env=os.environ | environment)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stderr
 
@@ -143,25 +135,29 @@ def test_https_with_a_certificate_of_ones_own(tmp_path):
     assert said == "Stopped.\n"
 
 
-def test_wrong_use_is_explained(tmp_path):
-    code, said = refused("serve", "--address", "0.0.0.0:0")
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["serve", "--address", "0.0.0.0:0"], "a token is needed"),
+        (["run", "--source", "demo", "--serve", "0.0.0.0:0"], "a token is needed"),
+        (["run", "--source", "demo", "--token-file", "token"], "Give --serve HOST:PORT as well"),
+        (["serve", "--tls-cert", "c.pem"], "both a certificate and its private key"),
+        (["serve", "--tls-cert", "/dev/null", "--tls-key", "/dev/null"], "cannot be used"),
+    ],
+)
+def test_wrong_use_is_explained(arguments, words):
+    code, said = refused(*arguments)
     assert code == 2
-    assert "a token is needed" in said
-    code, said = refused("run", "--source", "demo", "--serve", "0.0.0.0:0")
-    assert code == 2
-    assert "a token is needed" in said
-    code, said = refused("run", "--source", "demo", "--token-file", "token")
-    assert code == 2
-    assert "Give --serve HOST:PORT as well" in said
+    assert words in said
+
+
+def test_short_token_is_refused():
     code, said = refused("serve", FER_EDGE_TOKEN="short")  # noqa: S106
     assert code == 2
     assert "16 to 256" in said
-    code, said = refused("serve", "--tls-cert", "c.pem")
-    assert code == 2
-    assert "both a certificate and its private key" in said
-    code, said = refused("serve", "--tls-cert", "/dev/null", "--tls-key", "/dev/null")
-    assert code == 2
-    assert "cannot be used" in said
+
+
+def test_port_that_is_taken_is_named():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, said = refused("serve", "--address", str(port))

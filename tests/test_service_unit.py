@@ -5,15 +5,14 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import systemd_machine
+from command_line import fer_edge
 
 from fer_edge.unit import quoted
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 ANALYZE = shutil.which("systemd-analyze")
 needs_analyze = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed")
 # A folder that a service sees wherever the checkout lies: its own /tmp is another one.
@@ -28,14 +27,7 @@ PICTURES = ["--command", "serve", "--address", "127.0.0.1:8090", "--max-mib", "4
 
 
 def unit(*arguments, **options):
-    done = subprocess.run(
-        [FER_EDGE, "service", "unit", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        **options,
-    )
+    done = fer_edge("service", "unit", *arguments, **options)
     return done.returncode, done.stdout, done.stderr
 
 

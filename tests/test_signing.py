@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import fer_edge
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import (
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 from places import DEFAULT_BUNDLE, SAMPLES
-from test_models_command import FER_EDGE, TFLITE, edit_manifest, flip, models, verdicts, zipped
+from test_models_command import TFLITE, edit_manifest, flip, models, verdicts, zipped
 from test_start_up import modules_after
 
 from fer_edge_runtime.errors import BundleError, ConfigError
@@ -78,10 +79,7 @@ def run(*arguments, variable=None):
     environment = {name: value for name, value in os.environ.items() if name != "FER_EDGE_REQUIRE_SIGNATURE"}
     if variable is not None:
         environment["FER_EDGE_REQUIRE_SIGNATURE"] = str(variable)
-    command = [FER_EDGE, "run", "--source", SAMPLES / "astronaut.jpg", *arguments]
-    return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=120, check=False, env=environment
-    )
+    return fer_edge("run", "--source", SAMPLES / "astronaut.jpg", *arguments, env=environment)
 
 
 def without_cryptography(*arguments):
@@ -458,9 +456,7 @@ def test_python_asks_for_a_signature_too(signed, key, other, monkeypatch):
 def test_doctor_says_what_a_run_would(signed, key):
     environment = {**os.environ, "FER_EDGE_REQUIRE_SIGNATURE": str(public(key))}
     for bundle, status in ((signed, "PASS"), ("default", "FAIL")):
-        done = subprocess.run(
-            [FER_EDGE, "doctor", "--json", "--model", str(bundle)], capture_output=True, text=True, timeout=120, check=False, env=environment,
-        )  # fmt: skip
+        done = fer_edge("doctor", "--json", "--model", bundle, env=environment)
         (check,) = (check for check in json.loads(done.stdout)["checks"] if check["id"] == "signature")
         assert check["status"] == status, check
         opened = [check["id"] for check in json.loads(done.stdout)["checks"] if check["id"].startswith("golden:")]

@@ -8,11 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from places import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
 from soak import Sample, growth, judge
-
-sys.path.pop(0)
 
 FRAMES = 3600
 

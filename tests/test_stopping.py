@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import json
 import os
-import resource
 import select
 import shutil
 import signal
@@ -13,22 +12,21 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import partial
 from pathlib import Path
 
 import cv2
 import psutil
 import pytest
+from command_line import FER_EDGE, fer_edge, line_with
+from disks import limit_files
+from kills import figures, run_all
+from mqtt_broker import Mosquitto
 from places import ROOT, SAMPLES, hear_interrupts
+from waiting import wait_until
 
 from fer_edge_runtime.sinks.media import SPARE_BYTES
 
-sys.path.insert(0, str(ROOT / "benchmarks"))
-from kills import figures, run_all
-
-sys.path.pop(0)
-
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
-MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 # Two are promised; tests share their machine.
 STOP_S = 3.0
@@ -49,22 +47,6 @@ def start():
             return process
 
         yield go
-
-
-def wait_until(condition, timeout_s=60.0):
-    """Look until it holds."""
-    deadline_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline_s, "it does not come"
-        time.sleep(0.02)
-
-
-def line_with(process, text):
-    """Read stderr up to a line that holds a text."""
-    for line in process.stderr:
-        if text in line:
-            return line
-    return pytest.fail(f"it ended without saying {text!r}")
 
 
 def running(folder):
@@ -203,31 +185,15 @@ def test_viewer_who_never_reads_does_not_hold_up_the_end(start):
         assert stop(process) < STOP_S
 
 
-@pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed (apt-get install mosquitto)")
 @pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP])
 def test_broker_that_is_gone_or_hangs_does_not_hold_up_the_end(start, tmp_path, fate):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    config = tmp_path / "mosquitto.conf"
-    config.write_text(f"user root\nlistener {port} 127.0.0.1\nallow_anonymous true\n")
-    with subprocess.Popen([MOSQUITTO, "-c", config], stderr=subprocess.DEVNULL) as broker:
-
-        def answers():
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port)).close()
-                return True
-
-        wait_until(answers)
-        process = start(
-            *ENDLESS, "--json", tmp_path / "out.jsonl", "--mqtt", f"mqtt://127.0.0.1:{port}", "--mqtt-every-frame"
-        )
+    with Mosquitto(tmp_path, "allow_anonymous true") as broker:
+        process = start(*ENDLESS, "--json", tmp_path / "out.jsonl", "--mqtt", broker.url, "--mqtt-every-frame")
         running(tmp_path)
-        broker.send_signal(fate)
+        broker.process.send_signal(fate)
         if fate is signal.SIGKILL:
             line_with(process, "was lost")
         seconds = stop(process)
-        broker.kill()
     assert seconds < STOP_S
     assert records(tmp_path / "out.jsonl")
 
@@ -251,18 +217,13 @@ def test_trial_of_a_gpu_ends_with_the_run(start, software_vulkan, number):
     assert not psutil.wait_procs(worker, timeout=10)[1]
 
 
-def limited():
-    """No file larger than 4 KiB: the limit that also root has."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+limited = partial(limit_files, 4096)
 
 
 @pytest.mark.parametrize("output", ["--json=out.jsonl", "--csv=out.csv", "--save=out.mp4", "--save=out.avi"])
 def test_disk_that_fills_up_is_one_sentence_and_leaves_whole_lines(tmp_path, output):
     name = output.partition("=")[2]
-    done = subprocess.run(
-        [FER_EDGE, "run", "--device", "cpu", "-q", "--source", "demo", output],
-        cwd=tmp_path, preexec_fn=limited, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    done = fer_edge("run", "--device", "cpu", "-q", "--source", "demo", output, cwd=tmp_path, preexec_fn=limited)
     assert done.returncode == 8
     assert len(done.stderr.splitlines()) == 1
     left = {path.name: path for path in tmp_path.iterdir()}
@@ -351,10 +312,8 @@ def test_full_disk_is_called_so_for_every_output(tmp_path):
         ):
             picture = options[0].endswith(("png", "/"))
             source = SAMPLES / "astronaut.jpg" if picture else "demo"
-            done = subprocess.run(
-                [FER_EDGE, "run", "--device", "cpu", "-q", "--source", source, *options, "--json=/dev/null"][: -1 if "json" in options[0] else None],
-                cwd=disk, capture_output=True, text=True, timeout=60, check=False,
-            )  # fmt: skip
+            others = [] if "json" in options[0] else ["--json=/dev/null"]
+            done = fer_edge("run", "--device", "cpu", "-q", "--source", source, *options, *others, cwd=disk)
             assert done.returncode == 8, options
             assert "the disk is full" in done.stderr
             assert len(done.stderr.splitlines()) == 1
@@ -366,10 +325,8 @@ def test_full_disk_is_called_so_for_every_output(tmp_path):
 
 
 def test_output_that_fails_does_not_take_the_others_along(tmp_path):
-    done = subprocess.run(
-        [FER_EDGE, "run", "--device", "cpu", "--source", "demo", "--json=/dev/full", "--save=out.mp4", "--csv=out.csv"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    outputs = ("--json=/dev/full", "--save=out.mp4", "--csv=out.csv")
+    done = fer_edge("run", "--device", "cpu", "--source", "demo", *outputs, cwd=tmp_path)
     assert done.returncode == 8
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "out.mp4"]
     assert cv2.VideoCapture(str(tmp_path / "out.mp4")).read()[0]

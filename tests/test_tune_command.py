@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
-from places import hear_interrupts
+from command_line import fer_edge, interrupted
 
 pytestmark = pytest.mark.train
 
@@ -25,10 +22,6 @@ finetune = {epochs = 1, learning_rate = 2e-3, unfreeze = 1.0}
 """
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "fer_edge", "tune", *map(str, arguments)]
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
@@ -40,9 +33,7 @@ def command(*arguments: str | Path) -> list[str]:
 def test_wrong_use_is_one_sentence_and_its_exit_code(
     arguments: list[str], code: int, expected: str, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        command(*arguments, "--data", "none.csv", "--out", "out"), cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = fer_edge("tune", *arguments, "--data", "none.csv", "--out", "out", cwd=tmp_path)
 
     assert done.returncode == code
     assert expected in done.stderr
@@ -68,27 +59,15 @@ def data(tmp_path: Path) -> Path:
 def test_signalled_search_says_how_to_resume_and_then_does(tmp_path: Path, data: Path) -> None:
     recipe, out = tmp_path / "tiny recipe.toml", tmp_path / "search"
     recipe.write_text(RECIPE)
-    arguments = command(recipe, "--data", data, "--out", out, "--trials", "2", "--epochs", "1:1", "--json")
+    arguments = ("tune", recipe, "--data", data, "--out", out, "--trials", "2", "--epochs", "1:1", "--json")
 
-    # Stop it as soon as the first trial is reported.
-    with subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
-    ) as process:
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            if line.startswith("trial 0: ") and line not in said:  # a line whose writing is interrupted comes twice
-                process.send_signal(signal.SIGINT)
-            said.append(line)
-        assert process.stdout is not None
-        assert process.stdout.read() == ""
-    assert process.returncode == 130, "".join(said)
-    assert "Traceback" not in "".join(said)
-    assert "\x1b" not in "".join(said), "no colours where no terminal is"
+    said, printed = interrupted(*arguments, at="trial 0: ")  # the first trial is reported
+
+    assert printed == ""
     assert said[-1].startswith("fer-edge: interrupted; ended trials are kept. Continue with: fer-edge tune '")
     assert said[-1].endswith("--json --resume\n")
 
-    resumed = subprocess.run([*arguments, "--resume"], capture_output=True, text=True, timeout=400, check=False)
+    resumed = fer_edge(*arguments, "--resume", timeout=400)
 
     assert resumed.returncode == 0, resumed.stderr
     found = json.loads(resumed.stdout)

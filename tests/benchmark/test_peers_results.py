@@ -1,19 +1,11 @@
 """What is kept of a measurement of peers, and the README's table of it."""
 
 import json
-import sys
 
-import pytest
-from places import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-sys.path.insert(0, str(ROOT / "scripts"))
 import peers
+import pytest
 from page_tables.results import NOT_MEASURED
 from readme_tables import TABLES
-
-sys.path.pop(0)
-sys.path.pop(0)
 
 FLAGSHIPS = {
     "models": [

@@ -1,12 +1,10 @@
 """Every architecture and head that can be trained can be exported, with nothing but its recipe."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import fer_edge
 from looks import NAMES, build_fast_settling, draw_face, write_faces
 from marks import CONVERSION
 
@@ -16,7 +14,6 @@ from fer_edge_runtime.preprocess import to_input
 
 pytestmark = CONVERSION
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 EIGHT = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "contempt")
 WIDTHS = {"mobilenetv2": 0.35, "cnn4": 0.25, "nano": 0.25, "resnet14": 0.25}
 WITH_ONE_INTEGER_OPERATOR = {
@@ -212,8 +209,7 @@ def test_card_says_what_the_two_labels_gather_and_leave_out(valence):
 
 
 def test_command_line_runs_the_two_label_bundle(valence):
-    command = [FER_EDGE, "run", "--source", "demo", "--model", valence[0], "--json", "--max-frames", "3", "-q"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    done = fer_edge("run", "--source", "demo", "--model", valence[0], "--json", "--max-frames", 3, "-q", check=True)
     face = json.loads(done.stdout.splitlines()[0])["faces"][0]
     assert set(face["scores"]) == {"negative", "positive"}
     assert face["label"] in {"negative", "positive", "uncertain"}

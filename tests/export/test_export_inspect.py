@@ -1,22 +1,18 @@
 """What a model file says about itself, and what `fer-edge export inspect` shows of it."""
 
 import json
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import pytest
+from command_line import fer_edge
 from marks import CONVERSION
 from places import DEFAULT_BUNDLE
 
 pytestmark = CONVERSION
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 
 
 def inspect(*arguments):
-    command = [FER_EDGE, "export", "inspect", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return fer_edge("export", "inspect", *arguments)
 
 
 def test_int8_models_are_shown_as_integers_with_their_scales():

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from contextlib import contextmanager
 
 import numpy as np
-from command_line import FER_EDGE, fer_edge
+from command_line import fer_edge, start
 from mqtt_broker import WAIT_S
 
 from fer_edge_runtime.types import Face, Frame, FrameResult
@@ -26,9 +25,7 @@ def run(*arguments, **variables):
 @contextmanager
 def running(*arguments, **variables):
     """A run that does not outlive the test."""
-    process = subprocess.Popen(
-        [FER_EDGE, "run", *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=os.environ | variables
-    )
+    process = start("run", *arguments, stdout=None, env=os.environ | variables)
     try:
         yield process
     finally:

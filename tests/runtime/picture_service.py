@@ -2,8 +2,6 @@
 
 import contextlib
 import io
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -35,13 +33,6 @@ def serving(recognizer, *, token=None, **limits) -> Iterator[Server]:
 
 def post(server, body, **headers):
     return request(server.port, "/v1/faces", method="POST", body=body, **{"Content_Type": "image/jpeg", **headers})
-
-
-def wait(condition):
-    until = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < until
-        threading.Event().wait(0.01)
 
 
 def blank(mode, size=(64, 48), kind="PNG", **options):

@@ -3,17 +3,15 @@
 import json
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from command_line import FER_EDGE
 from places import ROOT, SAMPLES
 
 from fer_edge_runtime.sinks.mqtt import source_record, state_record
 from fer_edge_runtime.sources.health import SourceHealth, SourceState
 from fer_edge_runtime.types import Face, FrameResult
 
-FER_EDGE = str(Path(sys.executable).with_name("fer-edge"))
 TYPES = {"integer": int, "number": (int, float), "text": str, "list": list, "object": dict}
 FACE = Face((1.0, 2.0, 3.0, 4.0), "sad", 0.9, {"sad": 0.9, "happy": 0.1}, {"left_eye": (1.0, 1.0)}, 0.8, track=3)
 

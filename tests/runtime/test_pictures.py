@@ -13,17 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scripted import picture
 
 from fer_edge_runtime.errors import SourceError
 from fer_edge_runtime.sources import open_source
 from fer_edge_runtime.sources import picture as picture_module
 from fer_edge_runtime.sources.header import read_header
 from fer_edge_runtime.sources.picture import as_bgr, decode_image
-
-
-def picture(height=24, width=32, seed=0):
-    small = np.random.default_rng(seed).integers(0, 255, (3, 4, 3), np.uint8)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def encode(image, suffix=".png"):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from disks import small_disk
 
 from fer_edge_runtime.errors import ConfigError, OutputError
 from fer_edge_runtime.sinks import Sinks, open_sinks
@@ -194,22 +193,11 @@ def test_name_with_wildcards_means_itself(tmp_path):
         assert Series(tmp_path / target).files() == []
 
 
-@contextmanager
-def full_disk(limit_bytes=100):
-    """No file may be longer; a record here has about ninety bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_output_whose_disk_was_full_is_tried_again_with_the_next_file(tmp_path):
     said, other = [], JsonLinesSink(os.devnull)
     rotation = Rotation(10)
     with Sinks([lines(tmp_path / "faces.jsonl", rotation), other], lenient=True, say=said.append) as sinks:
-        with full_disk():
+        with small_disk(100):  # a record has about ninety bytes
             send(sinks, 0, 1, 2, 9)
             assert (len(sinks), sinks.failures) == (1, 1)
             send(sinks, 11, 12, 19)  # tried again, and still full

@@ -7,10 +7,11 @@ import time
 import zlib
 
 import pytest
-from picture_service import ASTRONAUT, blank, post, serving, wait
+from picture_service import ASTRONAUT, blank, post, serving
 from places import SAMPLES
 from prometheus_client.parser import text_string_to_metric_families
 from sockets import connect, request
+from waiting import wait_until
 
 from fer_edge_runtime.service.faces import FACES_ROUTES
 
@@ -129,7 +130,7 @@ def test_close_with_fifty_clients_is_quick(recognizer):
         for number in range(50):
             connection = clients.enter_context(connect(server.port))
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"[: 46 if number % 2 else 20])
-        wait(lambda: server.context.connections() == 50)
+        wait_until(lambda: server.context.connections() == 50)
         begin = time.monotonic()
         server.close()
         assert time.monotonic() - begin < 2

@@ -6,8 +6,9 @@ import threading
 import time
 
 import pytest
-from picture_service import ASTRONAUT, WAIT_S, blank, post, serving, wait
+from picture_service import ASTRONAUT, WAIT_S, blank, post, serving
 from sockets import connect, exchange, read_reply, request
+from waiting import wait_until
 
 from fer_edge_runtime.service.limits import MAX_CLIENTS, Rates
 
@@ -126,7 +127,7 @@ def test_full_queue_is_said_and_waiting_pictures_are_answered(recognizer):
         replies = []
         waiting = threading.Thread(target=lambda: replies.append(post(server, ASTRONAUT)))
         waiting.start()
-        wait(lambda: server.context.health().details["waiting"] == 1)
+        wait_until(lambda: server.context.health().details["waiting"] == 1)
         refused = post(server, ASTRONAUT)
         assert (refused.status, refused.headers["retry-after"]) == (503, "1")
         free.set()
@@ -139,11 +140,11 @@ def test_memory_for_unfinished_bodies_is_bounded_and_given_back(recognizer):
     with serving(recognizer, buffered_bytes=2**20) as server:
         with connect(server.port) as slow:
             slow.sendall(head + bytes(800_000))
-            wait(lambda: server.context.buffered == 800_000)
+            wait_until(lambda: server.context.buffered == 800_000)
             assert post(server, bytes(300_000)).status == 503
-        wait(lambda: server.context.buffered == 0)  # it went in the middle
+        wait_until(lambda: server.context.buffered == 0)  # it went in the middle
         assert post(server, ASTRONAUT).status == 200
-        wait(lambda: server.context.buffered == 0)
+        wait_until(lambda: server.context.buffered == 0)
 
 
 def test_who_leaves_while_waiting_costs_nothing(recognizer):
@@ -153,10 +154,10 @@ def test_who_leaves_while_waiting_costs_nothing(recognizer):
         head = f"POST /v1/faces HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {len(ASTRONAUT)}\r\n\r\n"
         with connect(server.port) as connection:
             connection.sendall(head.encode() + ASTRONAUT)
-            wait(lambda: server.context.health().details["waiting"] == 1)
-        wait(lambda: server.context.connections() == 0)
+            wait_until(lambda: server.context.health().details["waiting"] == 1)
+        wait_until(lambda: server.context.connections() == 0)
         free.set()
-        wait(lambda: server.context.health().details["waiting"] == 0)
+        wait_until(lambda: server.context.health().details["waiting"] == 0)
         text = server.context.metrics()
         assert "fer_edge_pictures_total" in text
         assert "fer_edge_pictures_total 1" not in text

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,14 +112,3 @@ def write_folders(root: Path, data: FaceDataset, *, form: str = "train/test") ->
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{number:04}.png").write_bytes(cv2.imencode(".png", face)[1].tobytes())
     return root
-
-
-@contextmanager
-def small_disk(limit_bytes: int) -> Iterator[None]:
-    """Every write beyond so many bytes of a file fails, as on a full disk; works for root too."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from drawn import drawn_dataset
+from marks import TRAINING
 
 from fer_edge_export.evaluate import engine_predictor
 from fer_edge_runtime.bundle import load_bundle
@@ -21,11 +22,7 @@ from fer_edge_train.config import Augment, FineTuneStage, HeadStage, TrainConfig
 from fer_edge_train.network import build_training_model
 from fer_edge_train.trainer import Listener, train
 
-pytestmark = [
-    pytest.mark.train,
-    # TensorFlow's tensors under numpy 2; nothing that we call.
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
-]
+pytestmark = TRAINING
 
 PLAIN = Augment(flip=False, rotation_degrees=0, shift=0, zoom=0, brightness=0, contrast=0)
 NANO = TrainConfig(

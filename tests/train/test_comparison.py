@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from drawn import SILENT, TINY, drawn_dataset, small_disk
+from command_line import fer_edge
+from disks import small_disk
+from drawn import SILENT, TINY, drawn_dataset
+from marks import TRAINING
 
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 from fer_edge_train.comparison import (
@@ -30,10 +31,7 @@ from fer_edge_train.metrics import accuracy_figures, evaluate
 from fer_edge_train.summary import duration, summarise_run
 from fer_edge_train.trainer import train
 
-pytestmark = [
-    pytest.mark.train,
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
-]
+pytestmark = TRAINING
 
 CONFIG = TrainConfig(architecture="mobilenetv2", reproduces="MobileNetV2", weights="/home/someone/weights.h5")
 NAMES = ("sad", "happy", "neutral")
@@ -305,9 +303,8 @@ def test_real_run_of_two_stages_is_compared(tmp_path: Path) -> None:
 def test_command_writes_json_on_stdout_and_a_table_on_stderr(tmp_path: Path) -> None:
     make_run(tmp_path / "a")
     make_run(tmp_path / "b", replace(CONFIG, input_size=48))
-    command = [sys.executable, "-m", "fer_edge", "train", "compare", "a", "b", "--json"]
 
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = fer_edge("train", "compare", "a", "b", "--json", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -320,9 +317,7 @@ def test_command_writes_json_on_stdout_and_a_table_on_stderr(tmp_path: Path) -> 
 
 
 def test_command_refuses_what_is_no_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "fer_edge", "train", "compare", "a"]
-
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = fer_edge("train", "compare", "a", cwd=tmp_path)
 
     assert done.returncode == 6
     assert done.stderr.startswith("fer-edge: ")

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import pytest
-from places import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
 from ensemble import best, mean
-
-sys.path.pop(0)
 
 pytestmark = pytest.mark.train
 

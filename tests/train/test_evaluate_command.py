@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_line import fer_edge
 from drawn import MOBILENET, SILENT, drawn_dataset, write_folders, write_parquet
+from marks import TENSORS
 from places import DEFAULT_BUNDLE, ROOT
 
 from fer_edge_train.config import Distill
@@ -28,8 +29,7 @@ FIGURES = ("n", "accuracy", "interval95", "macro_f1")
 
 
 def evaluate(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "fer_edge", "evaluate", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=400, check=False, cwd=cwd)
+    return fer_edge("evaluate", *arguments, timeout=400, cwd=cwd)
 
 
 def printed(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def run(tmp_path_factory: pytest.TempPathFactory, parquet: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+@TENSORS
 def test_run_gives_the_figures_of_its_metrics_file(
     run: Path, parquet: Path, tmp_path: Path, faces: FaceDataset
 ) -> None:
@@ -154,7 +154,7 @@ def test_run_gives_the_figures_of_its_metrics_file(
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+@TENSORS
 def test_class_folders_in_another_order_are_matched_and_other_classes_refused(
     run: Path, tmp_path: Path, faces: FaceDataset
 ) -> None:

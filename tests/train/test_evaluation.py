@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from drawn import SILENT, TINY, drawn_dataset
+from marks import TRAINING
 
 from fer_edge_runtime.errors import DataError, OutputError
 from fer_edge_train.data import FaceDataset
@@ -30,11 +31,7 @@ from fer_edge_train.network import build_training_model
 from fer_edge_train.run_folder import Progress, RunFolder, read_json
 from fer_edge_train.trainer import Listener
 
-pytestmark = [
-    pytest.mark.train,
-    # TensorFlow's tensors under numpy 2; nothing that we call.
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
-]
+pytestmark = TRAINING
 
 HISTORY = [
     {"stage": "head", "epoch": 1, "public_accuracy": 0.2, "public_loss": 1.5},

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from drawn import TINY, drawn_dataset, write_parquet
-from places import ROOT
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-sys.path.insert(0, str(ROOT / "scripts"))
 from flagships import LABELS, PAIR, Model, binary, own_rows
 from page_tables.results import NOT_MEASURED
+from places import ROOT
 from readme_tables import TABLES
 
 from fer_edge_train.config import Data, TrainConfig, load_recipe
 from fer_edge_train.data import load_for
-
-sys.path.pop(0)
-sys.path.pop(0)
 
 pytestmark = pytest.mark.train
 

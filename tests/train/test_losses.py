@@ -7,14 +7,11 @@ import json
 import keras
 import numpy as np
 import pytest
+from marks import TRAINING
 
 from fer_edge_train.losses import FaceLoss, label_accuracy
 
-pytestmark = [
-    pytest.mark.train,
-    # TensorFlow's tensors under numpy 2; nothing that we call.
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
-]
+pytestmark = TRAINING
 
 TARGETS = np.array([[1, 0, 0], [0, 0.25, 0.75]], np.float32)
 SCORES = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]], np.float32)

@@ -11,6 +11,7 @@ import pytest
 from drawn import MOBILENET, TINY, drawn_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marks import TRAINING
 
 from fer_edge_runtime.errors import DataError
 from fer_edge_runtime.manifest import Preprocess, TensorSpec
@@ -24,11 +25,7 @@ from fer_edge_train.network import (
     unfreeze_top,
 )
 
-pytestmark = [
-    pytest.mark.train,
-    # TensorFlow's tensors under numpy 2; nothing that we call.
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
-]
+pytestmark = TRAINING
 
 
 @pytest.fixture(scope="module")

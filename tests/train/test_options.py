@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from drawn import MOBILENET, SILENT, TINY, drawn_dataset, write_parquet
+from marks import TRAINING
 
 from fer_edge_runtime.errors import ConfigError, DataError
 from fer_edge_train.config import Augment, Distill, FineTuneStage, HeadStage, Top, TrainConfig
@@ -21,11 +22,7 @@ from fer_edge_train.planning import dry_run
 from fer_edge_train.run_folder import RunFolder, read_json
 from fer_edge_train.trainer import predict, train
 
-pytestmark = [
-    pytest.mark.train,
-    # TensorFlow's tensors under numpy 2; nothing that we call.
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
-]
+pytestmark = TRAINING
 SHORT = replace(TINY, finetune=replace(TINY.finetune, epochs=1))
 
 

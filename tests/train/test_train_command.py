@@ -10,17 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_line import fer_edge, interrupted
 from drawn import MOBILENET_TOML, drawn_dataset, write_csv, write_folders, write_parquet
-from places import hear_interrupts
 
 from fer_edge_train.data import FaceDataset
 from fer_edge_train.run_folder import read_json
 
 pytestmark = pytest.mark.train
-
-
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "fer_edge", "train", *map(str, arguments)]
 
 
 @pytest.mark.parametrize(
@@ -40,9 +36,7 @@ def command(*arguments: str | Path) -> list[str]:
 def test_wrong_use_is_one_sentence_and_its_exit_code(
     arguments: list[str], code: int, expected: str, tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        command(*arguments, "--out", "run"), cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
-    )
+    done = fer_edge("train", *arguments, "--out", "run", cwd=tmp_path)
 
     assert done.returncode == code
     assert expected in done.stderr
@@ -57,24 +51,12 @@ def test_signalled_run_says_how_to_resume_and_then_does(number: signal.Signals, 
     recipe, data, out = tmp_path / "tiny recipe.toml", tmp_path / "faces.parquet", tmp_path / "run"
     recipe.write_text(MOBILENET_TOML)
     write_parquet(data, drawn_dataset(training=12, selection=3, test=3))
-    arguments = command(recipe, "--data", data, "--out", out, "--seed", "3")
+    arguments = ("train", recipe, "--data", data, "--out", out, "--seed", "3")
 
-    # Stop it as soon as the first epoch of stage 1 is reported.
-    with subprocess.Popen(
-        arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
-    ) as process:
-        assert process.stderr is not None
-        said = []
-        for line in process.stderr:
-            if line.startswith("head 1/1: ") and line not in said:  # a line whose writing is interrupted comes twice
-                process.send_signal(number)
-            said.append(line)
-        assert process.stdout is not None
-        assert process.stdout.read() == ""
+    said, printed = interrupted(*arguments, at="head 1/1: ", number=number)  # the first epoch of stage 1
+
     text = "".join(said)
-    assert process.returncode == 130
-    assert "Traceback" not in text
-    assert "\x1b" not in text, "no colours where no terminal is"
+    assert printed == ""
     assert "surprise" in text
     assert "mobilenetv2, width 0.35, 32 pixels, float32, weights none, batch 32, split usage, seed 3" in text
     assert "Stage 1, head: 3 layers learn" in text
@@ -88,7 +70,7 @@ def test_signalled_run_says_how_to_resume_and_then_does(number: signal.Signals, 
     if number == signal.SIGTERM:
         return
 
-    resumed = subprocess.run([*arguments, "--resume"], capture_output=True, text=True, timeout=400, check=False)
+    resumed = fer_edge(*arguments, "--resume", timeout=400)
 
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout == ""
@@ -126,18 +108,17 @@ def test_ctrl_c_that_a_library_swallows_ends_the_run_at_its_next_step() -> None:
 
 @pytest.mark.parametrize("backend", ["numpy", "tensorflo"])
 def test_backend_that_cannot_train_is_refused_before_anything_is_read(backend: str, tmp_path: Path) -> None:
-    done = subprocess.run(
-        command("cnn4", "--data", tmp_path, "--out", tmp_path / "run"), env=os.environ | {"KERAS_BACKEND": backend},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+    environment = os.environ | {"KERAS_BACKEND": backend}
+
+    done = fer_edge("train", "cnn4", "--data", tmp_path, "--out", tmp_path / "run", env=environment)
 
     assert done.returncode == 2
     assert f"KERAS_BACKEND is '{backend}', which cannot train; choose tensorflow, jax, torch." in done.stderr
 
 
 def test_list_names_every_recipe_with_what_it_reproduces() -> None:
-    shown = subprocess.run(command("--list"), capture_output=True, text=True, timeout=120, check=True)
-    machine = subprocess.run(command("--list", "--json"), capture_output=True, text=True, timeout=120, check=True)
+    shown = fer_edge("train", "--list", check=True)
+    machine = fer_edge("train", "--list", "--json", check=True)
 
     recipes = json.loads(machine.stdout)
     assert {"inceptionv3", "mobilenetv2", "inceptionresnetv2-binary", "cnn4", "vgg16", "resnet50", "xception"} <= set(
@@ -155,10 +136,7 @@ def test_dry_run_says_what_it_would_take_and_writes_nothing(tmp_path: Path) -> N
     recipe.write_text(MOBILENET_TOML)
     write_parquet(data, drawn_dataset(training=12, selection=3, test=3))
 
-    done = subprocess.run(
-        command(recipe, "--data", data, "--out", tmp_path / "run", "--dry-run", "--json"),
-        capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
+    done = fer_edge("train", recipe, "--data", data, "--out", tmp_path / "run", "--dry-run", "--json", timeout=400)
 
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)) == {
@@ -190,13 +168,7 @@ def test_bad_data_is_one_sentence_and_no_run(case: str, tmp_path: Path) -> None:
     make, expected = BAD_DATA[case]
     path = make(tmp_path / "data") or tmp_path / "data"
 
-    done = subprocess.run(
-        command("mobilenetv2", "--data", path, "--out", tmp_path / "run"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = fer_edge("train", "mobilenetv2", "--data", path, "--out", tmp_path / "run")
 
     assert done.returncode == 6, done.stderr
     assert expected in done.stderr

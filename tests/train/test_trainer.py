@@ -13,7 +13,9 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from drawn import SILENT, TINY, drawn_dataset, small_disk
+from disks import small_disk
+from drawn import SILENT, TINY, drawn_dataset
+from marks import TRAINING
 
 from fer_edge_runtime.errors import ConfigError, DataError, OutputError
 from fer_edge_train.config import FineTuneStage, HeadStage
@@ -21,11 +23,7 @@ from fer_edge_train.data import USAGES, FaceDataset
 from fer_edge_train.run_folder import Progress, load_run, read_json, write_json, write_whole
 from fer_edge_train.trainer import Listener, class_weights, train
 
-pytestmark = [
-    pytest.mark.train,
-    # TensorFlow's tensors under numpy 2; nothing that we call.
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
-]
+pytestmark = TRAINING
 
 
 LEFT = [

@@ -12,6 +12,7 @@ import pytest
 from drawn import TINY, drawn_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from marks import TRAINING
 
 from fer_edge_runtime.errors import ConfigError, DataError
 from fer_edge_train import tuning
@@ -21,10 +22,7 @@ from fer_edge_train.toml_text import to_toml
 from fer_edge_train.tuning import Range, Search, SearchListener, best_config, search, search_space, some_rows
 from fer_edge_train.tuning_page import write_search
 
-pytestmark = [
-    pytest.mark.train,
-    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
-]
+pytestmark = TRAINING
 
 RECIPE = replace(TINY, name="tiny", finetune=replace(TINY.finetune, epochs=1))
 SPACE = {"finetune.learning_rate": Range(1e-3, 2e-2), "finetune.epochs": Range(1, 2), "dropout": Range(0.1, 0.1)}
