@@ -9,7 +9,7 @@ file descriptors and threads stay as many as they were, memory grows by no more 
 (`--check-latency`), the 99th percentile from the camera's sending to the line's arrival drifts by no more than 10 %.
 A short run cannot tell 1 MB an hour from none: it fails when the growth is surely more (lower end of the 95 % interval) and came to half a
 megabyte, because in three minutes a single step of an allocator is a steep slope.
-Exit code 1 when a promise is broken. The figures go to results/reliability.json, section `soak`.
+Exit code 1 when a promise is broken. The figures go to results/reliability.json, section `soak` (or --section).
 """
 
 from __future__ import annotations
@@ -271,11 +271,17 @@ def main() -> int:
     parser.add_argument(
         "--check-latency", action="store_true", help="the machine is quiet: fail on slower answers, too"
     )
+    parser.add_argument(
+        "--section",
+        default="soak",
+        choices=("soak", "soak_quiet"),
+        help="of results/reliability.json; a short run beside the long one",
+    )
     parser.add_argument("--dry-run", action="store_true", help="do not write results/reliability.json")
     options = parser.parse_args()
     figures, broken = soak(options.minutes, options.faults, options.seed, check_latency=options.check_latency)
     if not options.dry_run:
-        record("soak", {**figures, "broken_promises": broken})
+        record(options.section, {**figures, "broken_promises": broken})
     print(json.dumps(figures, indent=1))
     for problem in broken:
         print(f"Broken: {problem}", file=sys.stderr)

@@ -88,7 +88,7 @@ def broken(count: int) -> str:
 
 
 ROWS: dict[str, Callable[[dict[str, Any]], Row]] = {
-    "kills": kills, "cameras": cameras, "soak": soak, "service": service, "fuzz": fuzz, "flips": flips,
+    "kills": kills, "cameras": cameras, "soak": soak, "soak_quiet": soak, "service": service, "fuzz": fuzz, "flips": flips,
 }  # fmt: skip
 
 
