@@ -58,6 +58,7 @@ def start_from_bundle(graph: keras.Model, classifier: keras.Model, config: Train
     Raises:
         BundleError: the bundle is damaged.
         DataError: it holds another network, or no int8 TFLite model.
+        ConfigError: the network has a convolution without a batch norm of its own.
     """
     bundle = load_bundle(config.weights)
     network = _network_of(bundle, config)
@@ -74,11 +75,11 @@ def start_from_bundle(graph: keras.Model, classifier: keras.Model, config: Train
             )
         _set_folded(layer, norms[layer.name], folded)
     _unfold(graph, classifier, kernels, norms, faces)
-    scores = "the backbone"
+    taken = "the backbone"
     if _same_scores(bundle, config, labels):
         classifier.get_layer("scores").set_weights(list(found["scores"]))
-        scores = "backbone and scores"
-    return f"Starting from {scores} of the bundle '{bundle.manifest.name}', de-quantized."
+        taken = "backbone and scores"
+    return f"Starting from {taken} of the bundle '{bundle.manifest.name}', de-quantized."
 
 
 def read_layers(bundle: Bundle) -> dict[str, Folded]:
@@ -119,9 +120,7 @@ def _real(interpreter: Any, tensor: dict[str, Any]) -> NDArray[np.float32]:
 
 
 def _keras_order(operator: str, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
-    if operator == "CONV_2D":
-        return kernel.transpose(1, 2, 3, 0)
-    return kernel.transpose(1, 2, 3, 0) if operator == "DEPTHWISE_CONV_2D" else kernel.T
+    return kernel.T if operator == "FULLY_CONNECTED" else kernel.transpose(1, 2, 3, 0)
 
 
 def _network_of(bundle: Bundle, config: TrainConfig) -> str:
