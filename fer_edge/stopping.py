@@ -43,6 +43,10 @@ class Stopper:
             if self._stop.is_set():
                 raise Stopped
             yield
+        except Exception as error:
+            if self._stop.is_set():  # a native module's import makes an ImportError of whatever ends it
+                raise Stopped from error
+            raise
         finally:
             self._loading = False
 

@@ -369,3 +369,24 @@ def test_clock_that_jumps_back_and_forth_changes_nothing(start, tmp_path):
     assert times == sorted(times)
     assert times[-1] < 60
     assert "-" not in words.split("frames in ")[1].split(" s")[0]
+
+
+SWALLOWING_IMPORT = """
+import os, signal, threading
+from fer_edge.stopping import Stopped, Stopper
+
+try:
+    with Stopper(threading.Event()).loading():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except BaseException as error:  # as pybind11 does where the initialisation of a module is interrupted
+            raise ImportError("initialization failed") from error
+except Stopped:
+    print("stopped")
+"""
+
+
+def test_signal_in_the_middle_of_a_native_import_is_no_missing_package() -> None:
+    done = subprocess.run([sys.executable, "-c", SWALLOWING_IMPORT], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("stopped\n", "")
