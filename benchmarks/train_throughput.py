@@ -71,7 +71,8 @@ def key(entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 def measure(config: TrainConfig, options: argparse.Namespace) -> dict[str, Any]:
-    config = replace(config, weights="none", distill=Distill())
+    # Without averaged weights: Keras on JAX cannot go on after it has put them in, unless the run puts the others back.
+    config = replace(config, weights="none", distill=Distill(), ema=0.0)
     data = load_for(config, options.data)
     images, labels = data.part("Training")
     targets = np.eye(len(data.names), dtype=np.float32)[labels]

@@ -31,6 +31,7 @@ TABLES = {
     "stages": lambda: table_of("stages_full", speed.stages_table),
     "startup": lambda: table_of("startup", speed.startup_table),
     "again": lambda: table_of("again", speed.again_table),
+    "gpu": lambda: table_of("gpu", speed.gpu_table),
     "limit": lambda: table_of("limit", speed.limit_table),
     "sweep": lambda: table_of("sweep", speed.sweep_table),
     "boards": lambda: table_of("boards", boards.boards_table),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from page_tables.cells import made_with, ratio, table
+from page_tables.cells import made_with, ratio, table, versions_of
 
 AXES = {"faces": "faces", "size": "frame", "every": "`--detect-every`"}
 
@@ -42,6 +42,36 @@ def again_table(values: dict[str, Any]) -> str:
         for entry in values["ratios"]
     ]
     return table(["ratio", "kept: median (p10 to p90)", "again", "within"], rows) + f"\n\n{made_with(values)}."
+
+
+def gpu_table(values: dict[str, Any]) -> str:
+    """A machine with a real GPU, by `fer-edge benchmark latency --json`."""
+    columns = [
+        "bundle",
+        "runs on",
+        "operators delegated",
+        "load ms",
+        "first face ms",
+        "p50 ms of 1 face",
+        "faces/s, 1",
+        "faces/s, 64",
+        "peak MiB",
+    ]
+    rows, refused = [], []
+    for case in values["cases"]:
+        if case["failed"]:
+            refused.append(f"{case['bundle']} on {case['asked']['device']}: not measured. {case['failed']}")
+            continue
+        speed = {found["faces"]: found for found in case["faces"]}
+        operators = case["operators"]
+        rows.append([
+            case["bundle"], case["runs_on"], f"{operators['delegated']} of {operators['total']}", f"{case['load_ms']:.0f}",
+            f"{case['first_ms']:.1f}", f"{speed[1]['p50_ms']:.2f}", f"{speed[1]['faces_per_s']:,.0f}", f"{speed[64]['faces_per_s']:,.0f}",
+            f"{case['peak_mib']:.0f}",
+        ])  # fmt: skip
+    machine = values["machine"]
+    made = f"{machine['cpu']}, {machine['cores']} cores; {versions_of(machine)}; {machine['before']['date'][:10]}"
+    return "\n\n".join([table(columns, rows), *refused, f"{values['settings']['rounds']} interleaved rounds; {made}."])
 
 
 def limit_table(values: dict[str, Any]) -> str:

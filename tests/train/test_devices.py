@@ -1,4 +1,4 @@
-"""Several devices share every batch: JAX's two simulated CPU devices, in a process of their own."""
+"""JAX's devices, in a process of their own: a step is one compiled program, and two simulated CPUs share every batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from drawn import TINY, drawn_dataset
 from fer_edge_train.labels import take
 from fer_edge_train.trainer import Listener, train
 said = []
-config = replace(TINY, batch_size=int(sys.argv[3]), finetune=replace(TINY.finetune, epochs=1))
+config = replace(TINY, batch_size=int(sys.argv[3]), finetune=replace(TINY.finetune, epochs=int(sys.argv[4])), ema=float(sys.argv[5]))
 faces = drawn_dataset(training=14, selection=4, test=4)
 faces = take(faces, np.flatnonzero(np.arange(len(faces.labels)) != len(faces.labels) - 1))  # 27 faces: two devices cannot halve them
 metrics = train(config, faces, Path(sys.argv[2]), listener=Listener(say=said.append))
@@ -30,15 +30,28 @@ print(json.dumps({"said": said, "history": metrics["history"], "n": metrics["Pri
 """
 
 
-def train_on(devices: int, out: Path, *, batch: int = 32) -> subprocess.CompletedProcess[str]:
+def train_on(
+    devices: int, out: Path, *, batch: int = 32, epochs: int = 1, ema: float = 0.0
+) -> subprocess.CompletedProcess[str]:
     pytest.importorskip("jax", reason="jax is not installed")
     environment = os.environ | {
-        "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "JAX_LOG_COMPILES": "1", "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
     }  # fmt: skip
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(out), str(batch)],
+        [sys.executable, "-c", PROGRAM, str(Path(__file__).parent), str(out), str(batch), str(epochs), str(ema)],
         env=environment, capture_output=True, text=True, timeout=500, check=False,
     )  # fmt: skip
+
+
+def test_step_is_one_compiled_program_although_keras_would_not_compile_the_random_moves(tmp_path: Path) -> None:
+    done = train_on(1, tmp_path / "run", epochs=2, ema=0.9)
+
+    assert done.returncode == 0, done.stderr
+    assert "XLA compilation of jit(train_step)" in done.stderr
+    assert (
+        "XLA compilation of jit(conv_general_dilated)" not in done.stderr
+    )  # a convolution by itself: no program around it
+    assert len(json.loads(done.stdout.splitlines()[-1])["history"]) > 2
 
 
 def test_two_devices_train_as_one_does(tmp_path: Path) -> None:

@@ -215,8 +215,10 @@ def keras_predictor(path: Path) -> Predictor:
     """
     import keras
 
+    from fer_edge_train.devices import compiled_whole
+
     try:
-        graph = keras.models.load_model(path, compile=False)
+        graph = compiled_whole(keras.models.load_model(path, compile=False))
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a Keras model: {error}") from error
 

@@ -19,7 +19,7 @@ from fer_edge_train.batches import Batches, steps_per_epoch
 from fer_edge_train.bundle_weights import is_bundle, start_from_bundle
 from fer_edge_train.config import Stage, TrainConfig
 from fer_edge_train.data import FaceDataset
-from fer_edge_train.devices import use_all_devices, use_one_device
+from fer_edge_train.devices import compiled_whole, use_all_devices, use_one_device
 from fer_edge_train.distillation import teacher_targets
 from fer_edge_train.evaluation import finish_run
 from fer_edge_train.losses import FaceLoss, label_accuracy
@@ -78,6 +78,9 @@ def _no_number(what: str, title: str) -> str:
 
 class _Watch(keras.callbacks.Callback):
     """Shows every step, stops at a loss that is no number, and holds the weights before Keras averages them."""
+
+    # Keras then reads a step's loss in a thread of its own: an accelerator need not wait for that before the next step.
+    async_safe = True
 
     def __init__(self, listener: Listener, title: str) -> None:
         super().__init__()
@@ -189,6 +192,7 @@ def compile_stage(graph: keras.Model, config: TrainConfig, stage: Stage, *, rows
         config.label_smoothing, config.focal, teachers.weight if teachers.teachers else 0.0, teachers.temperature
     )
     graph.compile(optimizer=optimizer, loss=loss, metrics=[label_accuracy])
+    compiled_whole(graph)
 
 
 def _run_stage(
@@ -207,7 +211,11 @@ def _run_stage(
         watch = _Watch(listener, title)
         log = graph.fit(batches, shuffle=False, verbose=0, callbacks=[watch]).history
         rate = float(keras.ops.convert_to_numpy(graph.optimizer.learning_rate))
-        # Keras has put the averaged weights in, where the recipe asks for them.
+        # Keras has put the averaged weights in, where the recipe asks for them: on JAX the very arrays that the optimizer holds,
+        # which the next compiled call would give away.
+        if config.ema:
+            for variable in graph.trainable_variables:
+                variable.assign(keras.ops.copy(variable))
         probabilities = predict(graph, task.checked, config.batch_size)
         if not np.isfinite(probabilities).all():
             raise ConfigError(_no_number("validation", title))
@@ -300,7 +308,7 @@ def learning(classifier: keras.Model) -> str:
 
 def _load(path: Path) -> keras.Model:
     try:
-        return keras.models.load_model(path)
+        return compiled_whole(keras.models.load_model(path))
     except (ValueError, OSError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a Keras model: {error} Start again with another --out.") from error
 
