@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 MAX_GOLDEN_CROPS = 256
 MAX_GOLDEN_BYTES = 64_000_000
+# A GPU computes an int8 graph in float between its input and output. That alone moves answers of the shipped models by up to
+# 0.10, the same on an NVIDIA H200 and in SwiftShader; a driver that computes wrongly moves them by far more.
+GPU_SLACK = 3
 
 
 class Bundle(NamedTuple):
@@ -85,12 +88,10 @@ class Bundle(NamedTuple):
             raise BundleError(f"{artefact.path} answers with shape {answers[0].shape}; one face has {shape}.")
         found = np.concatenate(answers)
         worst = float(np.max(np.abs(found - self.expected[artefact.path])))
-        if not worst <= self.manifest.golden.tolerance:
-            info = engine.describe()
-            differ = (
-                f"{artefact.path}: the golden vectors differ by {worst:.4f} on {info.line()}; at most "
-                f"{self.manifest.golden.tolerance} is allowed."
-            )
+        info = engine.describe()
+        allowed = self.manifest.golden.tolerance * (1 if info.device == "cpu" else GPU_SLACK)
+        if not worst <= allowed:
+            differ = f"{artefact.path}: the golden vectors differ by {worst:.4f} on {info.line()}; at most {allowed:.2g} is allowed."
             if info.device != "cpu":
                 raise DeviceError(
                     f"{differ} Its driver computes something else than what was exported. Use --device cpu."

@@ -301,6 +301,16 @@ def test_gpu_engine_answers_the_golden_faces_as_the_cpu_does(software_vulkan, bu
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["nano", "binary"])
+def test_every_shipped_model_passes_on_a_gpu_and_names_faces_as_on_the_cpu(software_vulkan, name):
+    shipped = load_bundle(name)
+    artefact = shipped.artefact("tflite")
+    faces = to_input(shipped.crops, shipped.manifest.preprocess, artefact.input)[:4]  # the others are no faces
+    answers = shipped.open(artefact, device="gpu").run(faces)
+    assert (answers.argmax(axis=1) == shipped.open(artefact).run(faces).argmax(axis=1)).all()
+
+
+@pytest.mark.slow
 def test_wrong_answers_of_a_gpu_are_refused(software_vulkan, bundle):
     path = bundle.artefact("tflite").path
     expected = {**bundle.expected, path: bundle.expected[path][:, ::-1]}

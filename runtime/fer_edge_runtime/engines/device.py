@@ -93,7 +93,9 @@ def gpu_artefact(bundle: Bundle, formats: Sequence[str], threads: int) -> tuple[
         trial, _ = _trial_of(bundle, format, threads, timeout_s, against=format, again=True)
         if not trial.problem:
             return _named(bundle, trial), (f"GPU asked for: {trial.kind()}", *trial.notes)
-        problems.append(f"{_ENGINES[format]}: {'; '.join([trial.problem.rstrip('.'), *missing.hardware])}")
+        problems.append(
+            f"{_ENGINES[format]}: {'; '.join([trial.problem.removesuffix(' Use --device cpu.').rstrip('.'), *missing.hardware])}"
+        )
     raise DeviceError(
         f"--device gpu is not available. {'. '.join(problems)}. Use --device cpu (int8 on the CPU is the fast path)."
     )
