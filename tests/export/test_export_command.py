@@ -39,7 +39,9 @@ def test_run_folder_becomes_a_bundle_that_the_command_line_runs(tiny_run, tmp_pa
     done = export("--int8", "--ptq", "--no-onnx", run, "--out", bundle, "--max-drop", "100")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
-    assert "Warning" not in done.stderr
+    # A network this small can be slower in int8 on some processors; that warning is true there, any other is not.
+    warnings = [line for line in done.stderr.splitlines() if "Warning" in line]
+    assert all("times as fast as float" in line for line in warnings), warnings
     assert {path.name for path in bundle.iterdir()} == {
         "README.md", "golden.npz", "manifest.json", "model.int8.tflite", "parity.html", "parity.json",
     }  # fmt: skip
